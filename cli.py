@@ -1,0 +1,354 @@
+"""The commands: parse, call one function, print. Heavy imports stand inside the bodies, so that --help is quick."""
+
+import csv
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from manifests.errors import FlamError
+
+if TYPE_CHECKING:
+    from curation.bank import BankReport
+    from training.detect import Detection
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Labelled sounds in, a model that finds free text in recordings out.",
+)
+talk = Console(stderr=True, soft_wrap=True)
+
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of every random draw: the same seed, the same result.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+
+
+def run() -> None:
+    """Entry point: exit 0 done, 1 a user's error in one line, 2 usage, 130 interrupted."""
+    try:
+        app()
+    except FlamError as error:
+        talk.print(f"flam-cli: {error}", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        talk.print("flam-cli: interrupted; run the same command again to go on", markup=False)
+        os._exit(130)  # threads that still read ahead would be waited for
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("demo"),
+    seed: Seed = 0,
+    workers: Workers = None,
+) -> None:
+    """Run the whole pipeline on built-in sounds: no input, no network, no key.
+
+    Example: flam-cli demo
+    """
+    import cli_demo
+
+    cli_demo.run(out, seed=seed, workers=workers or _cores())
+
+
+@app.command()
+def bank(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Folder, CSV, ESC-50, or: builtin")],
+    out: Annotated[Path, typer.Option(help="Folder for the sound bank.")],
+    rate: Annotated[int, typer.Option(help="Sample rate of the bank, Hz.")] = 32_000,
+    valid_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
+    test_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
+    seed: Seed = 0,
+    workers: Workers = None,
+) -> None:
+    """Prepare labelled sounds: decoded, resampled, trimmed and measured once.
+
+    A SOURCE is a folder with foreground/LABEL/* and background/LABEL/*, a CSV file with columns path, role, label (and
+    optionally cluster, contains, group, split, licence, author), an ESC-50 checkout, or the word builtin.
+
+    Example: flam-cli bank builtin --out bank
+    """
+    from curation.bank import build_bank
+
+    report = build_bank(
+        sources,
+        out,
+        sample_rate=rate,
+        seed=seed,
+        workers=workers or _cores(),
+        valid_share=valid_share,
+        test_share=test_share,
+    )
+    _print_bank(report)
+
+
+@app.command()
+def simulate(  # noqa: PLR0913 - one parameter for each option
+    bank: Annotated[Path, typer.Option(help="Sound bank, by `flam-cli bank`.")],
+    out: Annotated[Path, typer.Option(help="Dataset folder.")],
+    num: Annotated[int, typer.Option(min=1, help="Soundscapes that the dataset is to have.")],
+    recipe: Annotated[str, typer.Option(help="Name of a built-in recipe, or a TOML file.")] = "finelap-100k",
+    engine: Annotated[Literal["mix", "scaper"], typer.Option(help="scaper is the slow reference.")] = "mix",
+    audio: Annotated[Literal["wav", "flac"], typer.Option(help="Format of the audio files.")] = "wav",
+    split: Annotated[
+        Literal["train", "valid", "test"] | None, typer.Option(help="Of all soundscapes; else by the recipe's shares.")
+    ] = None,
+    hold_out: Annotated[
+        Path | None, typer.Option(help="File of labels, one a line, that only test soundscapes may hold.")
+    ] = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+) -> None:
+    """Mix soundscapes with exact labels from a sound bank. Run it again to go on, or with a larger --num to add.
+
+    Example: flam-cli simulate --bank bank --num 1000 --out data
+    """
+    from curation.config import load_recipe
+    from curation.simulate import read_labels
+    from curation.simulate import simulate as make_soundscapes
+
+    report = make_soundscapes(
+        bank,
+        out,
+        recipe=load_recipe(recipe),
+        num=num,
+        seed=seed,
+        engine=engine,
+        audio_format=audio,
+        split=split,
+        hold_out=read_labels(hold_out) if hold_out else (),
+        workers=workers,
+    )
+    for name in report.missing_splits:
+        talk.print(f"no {name} soundscapes: the bank has no foreground and background that go together there")
+    if report.num_too_short:
+        talk.print(f"{report.num_too_short} foreground clips are shorter than two fades and were not used")
+    if report.num_inaudible:
+        talk.print(f"{report.num_inaudible} planned events were inaudible and left out")
+    splits = ", ".join(f"{count} {name}" for name, count in sorted(report.splits.items())) or "none"
+    talk.print(f"{report.num_soundscapes} soundscapes in {out}; new: {splits}, with {report.num_events} events")
+
+
+@app.command()
+def caption(
+    data: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    via: Annotated[Literal["template", "openai"], typer.Option(help="Who writes.")] = "template",
+    model: Annotated[str | None, typer.Option(help="Language model, with --via openai.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Of a server with OpenAI's protocol.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the caption set; by default template or the model.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls at a time.")] = 8,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write a sentence for each soundscape, and the table of phrases. The key is read from OPENAI_API_KEY.
+
+    Example: flam-cli caption data
+    """
+    from curation.caption import caption as make_captions
+
+    report = make_captions(
+        data, via=via, name=name, model=model, base_url=base_url, concurrency=concurrency, seed=seed, limit=limit
+    )
+    tokens = f", {report.prompt_tokens} + {report.completion_tokens} tokens" if via == "openai" else ""
+    talk.print(f"{report.num_done} captions made, {report.num_reused} there before, in {report.folder}{tokens}")
+    for reason, count in report.fallbacks.most_common():
+        talk.print(f"{count} answers replaced by a template: {reason}", markup=False)
+    for example in report.examples[:3]:
+        talk.print(f"  {example.text}", markup=False, highlight=False)
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="Dataset folder with captions.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run.")],
+    steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 4_000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Soundscapes a step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="At its highest.")] = 2e-3,
+    captions: Annotated[str, typer.Option(help="Caption set to learn from.")] = "template",
+    evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 500,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Train a compact model from scratch. Run it again to go on where it was stopped.
+
+    Example: flam-cli train data --out run
+    """
+    from training.config import TrainConfig, parse
+    from training.loop import train as fit
+
+    settings = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "caption_set": captions,
+        "evaluate_every": evaluate_every,
+        "seed": seed,
+    }
+    report = fit(data, out, parse(TrainConfig, settings, Path("train options")), device=device)
+    measured = {name: value for name, value in report.best.items() if name.startswith(("auroc", "segment"))}
+    talk.print(f"{report.num_parameters / 1e6:.2f} M parameters, {report.steps} steps in {report.seconds:.0f} s")
+    talk.print(
+        f"kept step {report.best.get('step', report.steps)}"
+        + "".join(f", {name} {value:.3f}" for name, value in measured.items())
+        + (" on validation data" if measured else ": the dataset has no validation soundscapes")
+    )
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder by `flam-cli train`.")],
+    data: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    split: Annotated[Literal["train", "valid", "test"], typer.Option(help="Which soundscapes.")] = "test",
+    captions: Annotated[str | None, typer.Option(help="Caption set for retrieval; template if there.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Measure a run on a dataset; writes RUN/metrics.json too.
+
+    Example: flam-cli evaluate run data
+    """
+    from manifests.store import DatasetFolder, write_json
+    from training.detect import Detector
+    from training.evaluate import evaluate as measure
+    from training.evaluate import evaluation_table
+
+    detector, folder = Detector.load(run, device=device), DatasetFolder.open(data)
+    if captions is None and "template" in folder.caption_sets():
+        captions = "template"
+    result = measure(
+        detector, folder, split=split, threshold=detector.card.threshold, caption_set=captions, limit=limit
+    )
+    write_json(run / "metrics.json", result.to_dict())
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        Console().print(evaluation_table(result))
+
+
+@app.command()
+def detect(
+    run: Annotated[Path, typer.Argument(help="Folder by `flam-cli train`.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings of any length and rate.")],
+    phrase: Annotated[list[str], typer.Option(help="What to listen for; may be given several times.")],
+    threshold: Annotated[float | None, typer.Option(help="Probability; by default the best on validation.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="PNG to draw, for one file.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Find when a described sound happens in recordings.
+
+    Example: flam-cli detect run recording.wav --phrase "a dog barks" --phrase "rain"
+    """
+    from training.detect import Detector
+    from training.plots import plot_file
+
+    if plot is not None and len(files) > 1:
+        raise FlamError(f"--plot {plot} draws one recording, but {len(files)} were given; name one file")
+    detector = Detector.load(run, device=device)
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for file in files:
+        try:
+            found = detector.detect(file, phrase, threshold=threshold)
+        except FlamError as error:
+            if len(files) == 1:
+                raise
+            failed.append(str(error))
+            continue
+        rows += [_detection_row(file, detection) for detection in found]
+    if plot is not None:
+        plot_file(plot, detector, files[0], phrase, threshold=threshold)
+    _print_found(rows, as_json=as_json, as_csv=as_csv)
+    if failed:
+        raise FlamError(f"{len(failed)} of {len(files)} files could not be used: {'; '.join(failed)}")
+
+
+@app.command()
+def validate(
+    data: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    read_audio: Annotated[bool, typer.Option(help="Read every audio file, too.")] = False,
+) -> None:
+    """Check every rule that a dataset must meet; names the row and field that breaks one.
+
+    Example: flam-cli validate data --read-audio
+    """
+    from manifests.validate import validate as check
+
+    problems = check(data, read_audio=read_audio)
+    for problem in problems:
+        sys.stdout.write(f"{problem}\n")
+    if problems:
+        raise FlamError(f"{data} breaks the rules in {problems.num_found} places, listed above")
+    talk.print(f"{data} is sound")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _print_bank(report: "BankReport") -> None:
+    table = Table(title="clips by label")
+    for column in ("role", "label", "train", "valid", "test"):
+        table.add_column(column, justify="left" if column in ("role", "label") else "right")
+    for (role, label), splits in report.counts().items():
+        table.add_row(role, escape(label), *(str(splits[name]) for name in ("train", "valid", "test")))
+    Console().print(table)
+    for note in report.notes:
+        talk.print(note, markup=False)
+    for reason, count in report.rejects_by_reason().items():
+        talk.print(f"{count} recordings not used: {reason}", markup=False)
+    for kind, count in report.warnings_by_kind().items():
+        talk.print(f"{count} recordings used with a warning: {kind}", markup=False)
+
+
+def _print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _detection_row(file: Path, detection: "Detection") -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "onset": round(detection.onset, 3),
+        "offset": round(detection.offset, 3),
+        "phrase": detection.phrase,
+        "probability": round(detection.probability, 4),
+    }
+
+
+def _print_found(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> None:
+    columns = ["file", "onset", "offset", "phrase", "probability"]
+    if as_json:
+        _print_json(rows)
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_formula_safe(row[column]) for column in columns] for row in rows)
+    elif rows:
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*(escape(str(row[column])) for column in columns))
+        Console().print(table)
+    else:
+        talk.print("nothing found; a lower --threshold finds more")
+
+
+def _formula_safe(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets an apostrophe, which spreadsheets hide."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+if __name__ == "__main__":
+    run()

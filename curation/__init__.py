@@ -1,0 +1,1 @@
+"""Sounds in, labelled and captioned soundscapes out."""

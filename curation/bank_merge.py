@@ -1,0 +1,102 @@
+"""From the outcomes of all shards to the rows of one bank: what is too bad, what is there twice, what goes where."""
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from curation.source_clip import SourceClip
+from curation.sources.folders import ROLES
+from curation.sources.listing import Reject
+from curation.splits import Recording, assign_splits
+from manifests.errors import FlamError
+from manifests.schema import SPLITS
+
+MAX_REJECTED_SHARE = 0.5
+
+
+def check_roles(found: set[str], why: str = "") -> None:
+    """Raise FlamError unless there are foregrounds and backgrounds. `why` follows "in the sources"."""
+    missing = [role for role in ROLES if role not in found]
+    if missing:
+        raise FlamError(
+            f"no usable {' and no '.join(missing)} in the sources{why}; add a folder with {missing[0]}/LABEL/ "
+            "files or the word builtin"
+        )
+
+
+def check_usable(clips: Sequence[SourceClip], rejects: Sequence[Reject]) -> None:
+    """Raise FlamError where too little is left, with the reasons. Duplicates are no fault and are not counted here."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(rejects).most_common())
+    rejected = f"{len(rejects)} of {len(clips) + len(rejects)} recordings were rejected ({reasons}"
+    rejected += f"; the first: {rejects[0].origin!r})" if rejects else ")"
+    check_roles({clip.role for clip in clips}, f": {rejected}" if rejects else "")
+    if len(rejects) > MAX_REJECTED_SHARE * (len(clips) + len(rejects)):
+        raise FlamError(f"{rejected}: more than half; remove or replace them, then run again")
+
+
+def count_reasons(rejects: Sequence[Reject]) -> Counter[str]:
+    """Number of rejects by reason, the most frequent first."""
+    return Counter(dict(Counter(reject.reason for reject in rejects).most_common()))
+
+
+def with_united_groups(clips: Sequence[SourceClip]) -> list[SourceClip]:
+    """Groups that share a sound become one, so that it is not heard on two sides; a corpus's own split is kept."""
+    given = {clip.group for clip in clips if clip.split}
+    first_by_sound: dict[str, SourceClip] = {}
+    united: dict[str, str] = {}
+
+    def root(group: str) -> str:
+        while group in united:
+            group = united[group]
+        return group
+
+    for clip in clips:
+        first = first_by_sound.setdefault(clip.source_id[1:], clip)
+        joins, stays = sorted((root(clip.group), root(first.group)), key=lambda group: group in given)
+        if joins != stays and joins not in given:
+            united[joins] = stays
+    return [dataclasses.replace(clip, group=root(clip.group)) for clip in clips]
+
+
+def without_duplicates(clips: Sequence[SourceClip]) -> tuple[list[SourceClip], list[Reject]]:
+    """Of identical sounds of one role the first, and the others as rejects."""
+    kept: dict[str, SourceClip] = {}
+    rejects = []
+    for clip in clips:
+        first = kept.setdefault(clip.source_id, clip)
+        if first is not clip:
+            rejects.append(Reject(origin=clip.origin, reason="duplicate", detail=f"the same sound as {first.origin}"))
+    return list(kept.values()), rejects
+
+
+def with_splits(clips: Sequence[SourceClip], *, seed: int, valid_share: float, test_share: float) -> list[SourceClip]:
+    """Every clip on the side of its group, as `assign_splits` says."""
+    recordings = [
+        Recording(role=clip.role, label=clip.label, group=clip.group, split=clip.split or None) for clip in clips
+    ]
+    split = assign_splits(recordings, seed=seed, valid_share=valid_share, test_share=test_share)
+    return [dataclasses.replace(clip, split=split[clip.group]) for clip in clips]
+
+
+def notes(given: Sequence[SourceClip], rows: Sequence[SourceClip]) -> list[str]:
+    """What the user should know of the splits, from the clips as their corpora gave them and as they are now."""
+    sentences = []
+    moved = {row.group for clip, row in zip(given, rows, strict=True) if clip.split not in ("", row.split)}
+    if moved:
+        sentences.append(f"the sources name no valid side: {len(moved)} of their train groups are for validation")
+    present = {(row.role, row.split) for row in rows}
+    sentences += [
+        f"no {role} is on the {split} side: soundscapes of that split cannot be made"
+        for role in ROLES
+        for split in SPLITS
+        if (role, split) not in present
+    ]
+    return sentences
+
+
+def fingerprint(rows: Sequence[SourceClip]) -> str:
+    """Of rows and sounds: a source_id holds the hash of its samples."""
+    content = json.dumps([dataclasses.asdict(row) for row in rows], ensure_ascii=False)
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()

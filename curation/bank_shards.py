@@ -1,0 +1,91 @@
+"""The shards of a sound bank: the unit of work of making one, and what each left behind.
+
+A shard's part table is written after its samples: its presence says that the shard is complete.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from curation.prepare import RejectError, prepare
+from curation.source_clip import SourceClip, SourceFile
+from curation.sources.listing import Reject
+from manifests.store import read_rows, replacing, write_rows
+
+PCM = np.dtype("<i2")
+SHARD_SIZE = 64  # recordings: seconds of work, and small enough that two workers end together
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one recording: a clip without a split, or a reject."""
+
+    clip: SourceClip | None
+    reject: Reject | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardTask:
+    """The recordings of one shard."""
+
+    index: int
+    files: Sequence[SourceFile]
+
+
+def pcm_path(root: Path, shard: int) -> Path:
+    """The samples of one shard."""
+    return root / "pcm" / f"{shard:05d}.i16"
+
+
+def part_path(root: Path, shard: int) -> Path:
+    """The outcomes of one shard."""
+    return root / "parts" / f"{shard:05d}.parquet"
+
+
+def shard_tasks(files: Sequence[SourceFile]) -> list[ShardTask]:
+    """All shards of a bank. They depend on the recordings only, so that an interrupted run finds its own again."""
+    starts = range(0, len(files), SHARD_SIZE)
+    return [ShardTask(index=index, files=files[start : start + SHARD_SIZE]) for index, start in enumerate(starts)]
+
+
+def is_finished(root: Path, task: ShardTask) -> bool:
+    """Whether an earlier run has finished this shard."""
+    return part_path(root, task.index).is_file() and pcm_path(root, task.index).is_file()
+
+
+def write_shard(task: ShardTask, *, root: Path, sample_rate: int, seed: int) -> None:
+    """Prepare the recordings of one shard and write its samples, then its outcomes."""
+    outcomes, num_written = [], 0
+    with (
+        replacing(pcm_path(root, task.index)) as temporary,
+        temporary.open("wb") as pcm_file,
+    ):
+        for file in task.files:
+            try:
+                clip, pcm = prepare(file, sample_rate=sample_rate, seed=seed)
+            except RejectError as error:
+                reject = Reject(origin=file.origin, reason=error.reason, detail=error.detail)
+                outcomes.append(Outcome(clip=None, reject=reject))
+                continue
+            pcm_file.write(pcm.astype(PCM).tobytes())
+            placed = dataclasses.replace(clip, pcm_shard=task.index, pcm_start=num_written)
+            outcomes.append(Outcome(clip=placed, reject=None))
+            num_written += len(pcm)
+    write_rows(part_path(root, task.index), outcomes, Outcome)
+
+
+def read_outcomes(root: Path, tasks: Sequence[ShardTask]) -> tuple[list[SourceClip], list[Reject]]:
+    """The clips and the rejects of all shards, in the order of the recordings."""
+    outcomes = [outcome for task in tasks for outcome in read_rows(part_path(root, task.index), Outcome)]
+    clips = [outcome.clip for outcome in outcomes if outcome.clip is not None]
+    return clips, [outcome.reject for outcome in outcomes if outcome.reject is not None]
+
+
+def remove_leftovers(root: Path) -> None:
+    """Delete what a killed process had not finished writing."""
+    for folder in (root, root / "pcm", root / "parts"):
+        for path in folder.glob(".*.tmp"):
+            path.unlink()

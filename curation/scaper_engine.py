@@ -1,0 +1,163 @@
+"""Plan -> Scaper -> soundscape: the reference engine, and the only module that imports scaper.
+
+Slow (a temporary WAV and a sox process of work for every sound), and there to be compared with:
+mix.py must give the same samples and labels. Labels are measured from the event signals that Scaper
+itself returns.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from curation.activity import active_stretches
+from curation.bank import Bank
+from curation.config import Recipe
+from curation.loudness import integrated_lufs
+from curation.mix import (
+    Floats,
+    Measured,
+    Mixture,
+    Rendered,
+    background_samples,
+    event_samples,
+    finished,
+)
+from curation.plan import Plan
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hide what pysox and the shell say when it looks for the sox program, at its import.
+
+    None is needed: the soxbindings stand-in brings libsox.
+    """
+    sys.stderr.flush()
+    with Path(os.devnull).open("w") as devnull:
+        saved = os.dup(2)
+        os.dup2(devnull.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+if not hasattr(np, "Inf"):
+    # Scaper 1.6.5 reads np.Inf, which NumPy 2 removed, and has had no release since.
+    np.Inf = np.inf  # type: ignore[attr-defined]  # noqa: NPY201
+with _quiet_stderr(), warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of its dependencies, about themselves
+    logging.getLogger("sox").setLevel(logging.CRITICAL)
+    import scaper
+
+
+class ScaperMixer:
+    """Renders plans with Scaper: the same interface as `curation.mix.Mixer`."""
+
+    def __init__(self, bank: Bank, recipe: Recipe) -> None:
+        self.bank, self.recipe = bank, recipe
+
+    def mix(self, plan: Plan) -> Mixture:
+        """A plan's soundscape by Scaper, rounded once to int16."""
+        return finished(plan, self.bank, self._render)
+
+    def _render(self, plan: Plan) -> Rendered:
+        with tempfile.TemporaryDirectory(prefix="flam-scaper-") as folder:
+            mixer = self._specified(plan, Path(folder))
+            with _contained():
+                samples, jam, _, signals = mixer.generate(fix_clipping=True, disable_instantiation_warnings=True)
+        mix_gain = float(jam.annotations[0].sandbox.scaper.peak_normalization_scale_factor)
+        return Rendered(
+            samples=samples[:, 0],
+            mix_gain=mix_gain,
+            background=self._measured_background(plan, signals[0][:, 0]),
+            events=self._measured_events(plan, [signal[:, 0] for signal in signals[1:]]),
+        )
+
+    def _specified(self, plan: Plan, folder: Path) -> Any:
+        """A Scaper with the plan's sounds as files of just the slices that are used.
+
+        Scaper truncates seconds to samples, shifts an event that ends after the soundscape, and
+        loses the last sample of a whole file now and then. So every time it gets is a fraction of a
+        sample late, the soundscape ends later still, and each file is one sample longer than used.
+        """
+        rate = self.bank.sample_rate
+        sounds = [background_samples(plan, self.bank)]
+        sounds += [event_samples(event, self.bank) for event in plan.events]
+        paths = [_write(folder, index, sound, rate) for index, sound in enumerate(sounds)]
+        mixer = scaper.Scaper((plan.num_samples + 0.6) / rate, str(folder / "foreground"), str(folder / "background"))
+        mixer.sr, mixer.ref_db, mixer.n_channels = rate, plan.background.lufs, 1
+        mixer.fade_in_len = mixer.fade_out_len = self.recipe.fade
+        mixer.add_background(("const", "0"), ("const", paths[0]), ("const", 0))
+        for index, (event, path) in enumerate(zip(plan.events, paths[1:], strict=True), start=1):
+            mixer.add_event(
+                label=("const", str(index)),
+                source_file=("const", path),
+                source_time=("const", 0),
+                event_time=("const", (event.start + 0.2) / rate),
+                event_duration=("const", (event.num_samples + 0.2) / rate),
+                snr=("const", event.snr_db),
+                pitch_shift=None,
+                time_stretch=None,
+            )
+        return mixer
+
+    def _measured_background(self, plan: Plan, signal: Floats) -> Measured:
+        source = integrated_lufs(background_samples(plan, self.bank), self.bank.sample_rate)
+        return Measured(
+            gain_db=plan.background.lufs - source,
+            lufs=integrated_lufs(signal, self.bank.sample_rate),
+            activity=[],
+        )
+
+    def _measured_events(self, plan: Plan, signals: list[Floats]) -> list[Measured]:
+        rate, measured = self.bank.sample_rate, []
+        for event, signal in zip(plan.events, signals, strict=True):
+            heard = signal[event.start : event.start + event.num_samples]
+            source = integrated_lufs(event_samples(event, self.bank), rate)
+            activity = active_stretches(heard, rate, threshold_dbfs=self.recipe.activity_dbfs)
+            measured.append(
+                Measured(
+                    gain_db=plan.background.lufs + event.snr_db - source,
+                    lufs=integrated_lufs(heard, rate),
+                    activity=activity,
+                )
+            )
+        return measured
+
+
+def _write(folder: Path, index: int, samples: Floats, sample_rate: int) -> str:
+    """A sound of its own label, in Scaper's layout; 64-bit floats keep its samples exactly."""
+    role = "foreground" if index else "background"
+    path = folder / role / str(index) / f"{index}.wav"
+    path.parent.mkdir(parents=True)
+    (folder / "foreground").mkdir(exist_ok=True)  # Scaper wants it even if there is no event
+    soundfile.write(str(path), np.append(samples, 0.0), sample_rate, subtype="DOUBLE")
+    return str(path)
+
+
+@contextlib.contextmanager
+def _contained() -> Iterator[None]:
+    """Undo what `generate` does to the process.
+
+    An exception inside leaves the root logger at CRITICAL. Clipping is warned about, but it is
+    fixed and recorded as mix_gain_db; jams warns about its own use of jsonschema.
+    """
+    root = logging.getLogger()
+    level = root.level
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", scaper.scaper_warnings.ScaperWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        root.setLevel(level)

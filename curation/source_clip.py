@@ -1,0 +1,52 @@
+"""The records that pass from the readers in curation/sources to the sound bank, and from the bank to the plan."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from manifests.schema import Stretch
+
+Role = Literal["foreground", "background"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFile:
+    """One recording as a reader found it, not opened yet."""
+
+    path: Path
+    origin: str  # the path as the user knows it: relative to the SOURCE given
+    role: Role
+    label: str
+    cluster: str  # labels that name one sound share it; the label itself where the corpus names none
+    contains: tuple[str, ...] = ()  # other clusters that can be heard in it
+    group: str  # recordings that must stay on one side of a split
+    split: str | None = None  # train | valid | test, where the corpus says
+    licence: str = ""
+    author: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceClip:
+    """One prepared clip: a row of BANK/sources.parquet. Positions are samples at the bank's rate."""
+
+    source_id: str
+    role: Role
+    label: str
+    cluster: str
+    contains: list[str]
+    group: str
+    split: str
+    licence: str
+    author: str
+    origin: str
+    origin_sample_rate: int
+    origin_channels: int
+    origin_start: int  # where the prepared clip begins, in samples of the original file
+    pcm_shard: int  # BANK/pcm/00000.i16
+    pcm_start: int  # first sample in that file
+    num_samples: int
+    duration: float
+    gain_db: float  # what preparing multiplied the recording by, so that its peak is at PEAK_DBFS
+    lufs: float  # of the prepared clip, by curation.loudness
+    activity: list[Stretch]  # seconds from the start of the prepared clip, relative to its own loudest moment
+    warnings: list[str]

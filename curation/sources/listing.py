@@ -1,0 +1,74 @@
+"""What a reader gives back: the recordings that it found, not opened yet, and those that it refused."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from curation.source_clip import SourceFile
+
+# What systems, downloads and corpora leave beside the sounds. Hidden files (.DS_Store, ._x) are ignored too.
+_NO_SOUND = re.compile(
+    r".*(~|\.(bak|cfg|crdownload|csv|db|docx?|gif|html?|ini|jams|jpe?g|jsonl?|lock|log|m3u|md|md5|parquet|part|pdf|png|py"
+    r"|sha\d+|tmp|tsv|txt|xml|ya?ml))",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reject:
+    """A recording that the bank cannot use."""
+
+    origin: str
+    reason: str  # one of few, for counting
+    detail: str  # empty, or what the reason does not say
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """One SOURCE of the bank."""
+
+    name: str  # without the path to it, which differs from machine to machine
+    layout: str  # folders | table | esc50 | builtin
+    files: list[SourceFile] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+
+    def add(self, file: SourceFile, *, root: Path) -> None:
+        """Take a recording, unless `refuses` finds a reason not to."""
+        if not self.refuses(file.path, origin=file.origin, root=root):
+            self.files.append(file)
+
+    def refuses(self, path: Path, *, origin: str, root: Path) -> bool:
+        """Reject a file or folder that leaves `root`, a resolved path, through a link, or whose name is not Unicode."""
+        reason = _why_not(path, origin, root)
+        if reason:
+            self.rejects.append(Reject(origin=printable(origin), reason=reason, detail=""))
+        return bool(reason)
+
+
+def printable(text: str) -> str:
+    """A name as text that any file can hold: bytes that are not UTF-8 become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def sound_files(folder: Path) -> Iterator[Path]:
+    """What may be a sound in a folder, by name, in a fixed order."""
+    for path in visible(folder):
+        if not _NO_SOUND.fullmatch(path.name):
+            yield path
+
+
+def visible(folder: Path) -> Iterator[Path]:
+    """All but the hidden entries of a folder, in an order that no file system changes."""
+    if folder.is_dir():
+        yield from sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _why_not(path: Path, origin: str, root: Path) -> str:
+    if printable(origin) != origin:
+        return "name is not Unicode"
+    try:
+        outside = not path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a loop of links is a RuntimeError up to Python 3.12
+        return "link that leads nowhere"
+    return "link out of its folder" if outside else ""

@@ -1,0 +1,110 @@
+"""A CSV file that names sounds.
+
+Columns path, role and label, and where known cluster, contains (separated by |), group, split, licence and author.
+Others are ignored.
+"""
+
+import csv
+import io
+import typing
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from curation.source_clip import Role, SourceFile
+from curation.sources.listing import Listing
+from manifests.errors import FlamError
+from manifests.schema import SPLITS
+
+ROLES: tuple[Role, ...] = typing.get_args(Role)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableRow:
+    """A row of text, every cell as its writer wrote it: 007, NaN and =1+1 stay these strings."""
+
+    cells: dict[str, str]
+    place: str  # file:line
+
+    def __getitem__(self, column: str) -> str:
+        """A cell that must not be empty; raises FlamError."""
+        value = self.get(column)
+        if not value:
+            raise FlamError(f"{self.place}: {column} is empty; every row needs one")
+        return value
+
+    def get(self, column: str) -> str:
+        """A cell without blanks around it; empty where the table has no such column."""
+        return self.cells.get(column, "").strip()
+
+
+def read(path: Path) -> Listing:
+    """Every row, in the table's order. Paths are relative to the table's folder and stay inside it."""
+    root = path.resolve().parent
+    listing = Listing(name=path.name, layout="table")
+    for row in read_csv(path, required=("path", "role", "label")):
+        listing.add(_source_file(row, root, table=path.stem), root=root)
+    return listing
+
+
+def read_csv(path: Path, *, required: Sequence[str]) -> Iterator[TableRow]:
+    """The rows of a UTF-8 table with a header, columns in any order; raises FlamError with file:line."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        _check_header(header, required, place=f"{path}:1")
+        for cells in reader:
+            place = f"{path}:{reader.line_num}"
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise FlamError(f"{place}: {len(cells)} cells under {len(header)} columns; quote cells with commas")
+            yield TableRow(cells=dict(zip(header, cells, strict=True)), place=place)
+    except csv.Error as error:
+        raise FlamError(f"{path}:{reader.line_num}: {error}; mend the quotes in or above this line") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FlamError(f"cannot read {path}: {error.strerror}") from None
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:1000]:
+        raise FlamError(f"{path}:1: is UTF-16 or no text; save it as CSV in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise FlamError(f"{path}:{line}: is not UTF-8; save the table as CSV in UTF-8") from None
+
+
+def _check_header(header: Sequence[str], required: Sequence[str], *, place: str) -> None:
+    missing = [name for name in required if name not in header]
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if missing:
+        raise FlamError(f"{place}: no column {', '.join(missing)}; the header, separated by commas, must name it")
+    if twice:
+        raise FlamError(f"{place}: column {twice[0]!r} occurs twice; rename one")
+
+
+def _source_file(row: TableRow, root: Path, *, table: str) -> SourceFile:
+    origin, label, role, split = row["path"], row["label"], row["role"], row.get("split") or None
+    if PurePosixPath(origin).is_absolute() or ".." in PurePosixPath(origin).parts or "\0" in origin:
+        raise FlamError(f"{row.place}: path {origin!r} must be relative to {root} and stay inside it")
+    if role not in ROLES:
+        raise FlamError(f"{row.place}: role is {role!r}, must be one of {', '.join(ROLES)}")
+    if split not in (None, *SPLITS):
+        raise FlamError(f"{row.place}: split is {split!r}, must be empty or one of {', '.join(SPLITS)}")
+    return SourceFile(
+        path=root / origin,
+        origin=origin,
+        role=role,
+        label=label,
+        cluster=row.get("cluster") or label,
+        contains=tuple(cluster for part in row.get("contains").split("|") if (cluster := part.strip())),
+        group=row.get("group") or f"{table}/{origin}",
+        split=split,
+        licence=row.get("licence"),
+        author=row.get("author"),
+    )

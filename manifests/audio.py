@@ -1,0 +1,99 @@
+"""Audio files as mono float32 at one sample rate, and back. Whatever soundfile reads is read; soxr resamples."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float, Int16
+
+from manifests.errors import FlamError
+
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
+_BLOCK_SECONDS = 10
+
+
+class AudioError(FlamError):
+    """A file that cannot be used as audio. `reason` says why, without the path."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
+
+
+def probe(path: Path) -> tuple[int, int, float]:
+    """Sample rate in Hz, channels and duration in seconds, as the header claims; raises AudioError."""
+    if not path.is_file():  # a FIFO would hang, a folder has no sound
+        raise AudioError(path, "no such file" if not path.exists() else "not a regular file")
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        raise AudioError(path, f"not readable as audio ({_reason(error)})") from None
+    if not MIN_SAMPLE_RATE <= info.samplerate <= MAX_SAMPLE_RATE:
+        raise AudioError(path, f"sample rate of {info.samplerate} Hz is not plausible")
+    return info.samplerate, info.channels, info.frames / info.samplerate
+
+
+def read_channels(path: Path, *, max_duration: float) -> tuple[Float[np.ndarray, "sample channel"], int]:
+    """Every sample and the sample rate in Hz, not resampled; raises AudioError past `max_duration` seconds.
+
+    Read in blocks: what a damaged header claims is never allocated.
+    """
+    sample_rate, channels, _ = probe(path)
+    blocks, total = [], 0
+    for block in _raw_blocks(path, sample_rate):
+        total += len(block)
+        if total > max_duration * sample_rate:
+            raise AudioError(path, f"longer than {max_duration:g} s")
+        blocks.append(block)
+    return np.concatenate(blocks) if blocks else np.zeros((0, channels), np.float32), sample_rate
+
+
+def stream(path: Path, sample_rate: int) -> Iterator[Float[np.ndarray, " sample"]]:
+    """A file of any length as blocks of mono float32 at `sample_rate`, in constant memory; raises AudioError."""
+    source_rate, _, _ = probe(path)
+    if source_rate == sample_rate:
+        yield from (block.mean(axis=1) for block in _raw_blocks(path, source_rate))
+        return
+    resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32")
+    for block in _raw_blocks(path, source_rate):
+        yield resampler.resample_chunk(block.mean(axis=1))
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def read(path: Path, sample_rate: int) -> Float[np.ndarray, " sample"]:
+    """A whole file as mono float32 at `sample_rate`; raises AudioError."""
+    return np.concatenate([np.zeros(0, np.float32), *stream(path, sample_rate)])
+
+
+def resample(samples: Float[np.ndarray, " sample"], source_rate: int, target_rate: int) -> Float[np.ndarray, " out"]:
+    """soxr's high quality, the one that agrees best with sox's `rate -h`."""
+    return samples if source_rate == target_rate else soxr.resample(samples, source_rate, target_rate, "HQ")
+
+
+def to_int16(samples: Float[np.ndarray, " sample"]) -> Int16[np.ndarray, " sample"]:
+    """Rounded once, as the soundscape; full scale is 32768, as libsndfile reads it back."""
+    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def write(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -> None:
+    """Write 16-bit WAV or FLAC, by the name's ending; raises FlamError when the disk does not take it."""
+    try:
+        soundfile.write(str(path), samples, sample_rate, subtype="PCM_16")
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        raise FlamError(f"cannot write {path}: {_reason(error)}; what was finished before is kept") from None
+
+
+def _raw_blocks(path: Path, sample_rate: int) -> Iterator[Float[np.ndarray, "sample channel"]]:
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            while len(block := file.read(_BLOCK_SECONDS * sample_rate, dtype="float32", always_2d=True)):
+                yield block
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        raise AudioError(path, f"not readable as audio ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", "") or str(error)
+    return text.strip().rstrip(".") or type(error).__name__

@@ -1,0 +1,191 @@
+"""The rows of a dataset's tables, as dataclasses, and the Parquet schema made from each.
+
+Times are seconds from the start of the soundscape unless a name says otherwise; positions are integer samples.
+Every field is required unless its type admits None; docs/data.md describes each column.
+"""
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import pyarrow as pa
+
+Row = TypeVar("Row")
+
+SCHEMA_VERSION = 1
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = typing.get_args(Split)
+Annotation = Literal["closed", "open", "none"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """A time span in which an event is active."""
+
+    onset: float
+    offset: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Background:
+    """The recording that plays all through a soundscape."""
+
+    label: str
+    cluster: str
+    contains: list[str]  # clusters that can be heard in it; never negatives in this soundscape
+    source_id: str
+    source_start: int  # first sample taken, in the bank's prepared clip
+    origin: str  # file that the source came from, as its reader named it
+    origin_start: int  # the same position, in samples of that file at its own rate
+    target_lufs: float
+    lufs: float  # integrated loudness measured in the soundscape
+    gain_db: float  # applied to the prepared clip
+    licence: str
+    author: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One sound with onset and offset. The optional fields are known of simulated events only."""
+
+    label: str
+    cluster: str
+    contains: list[str]  # other clusters that can be heard in its source
+    onset: float
+    offset: float
+    activity: list[Stretch]  # measured on the event's own signal, inside [onset, offset]
+    start: int | None  # first sample in the soundscape
+    num_samples: int | None
+    source_id: str | None
+    source_start: int | None  # first sample taken, in the bank's prepared clip
+    origin: str | None
+    origin_start: int | None  # the same position, in samples of the original file at its own rate
+    target_snr_db: float | None  # LUFS of the event minus LUFS of the background
+    snr_db: float | None  # the same, measured in the soundscape
+    gain_db: float | None  # applied to the prepared clip
+    licence: str | None
+    author: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Soundscape:
+    """One clip of a dataset with all that is known of it."""
+
+    soundscape_id: str
+    split: Split
+    audio_path: str  # relative to the dataset folder, with forward slashes
+    duration: float
+    sample_rate: int
+    num_samples: int
+    annotation: Annotation  # closed: every sound is listed; open: these and perhaps more; none: nothing is known
+    events: list[Event]
+    background: Background | None
+    licences: list[str]  # every licence of its sources, sorted
+    seed: int | None
+    recipe: str | None
+    engine: str | None
+    mix_gain_db: float | None  # applied to the finished mixture so that it does not clip; 0 if it would not
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One check of a caption against the soundscape's events."""
+
+    name: str
+    passed: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Caption:
+    """One sentence for one soundscape."""
+
+    soundscape_id: str
+    style: str
+    text: str
+    via: str  # template | openai
+    model: str  # empty for templates
+    prompt_hash: str  # empty for templates
+    checks: list[Check]
+    prompt_tokens: int
+    completion_tokens: int
+    fallback: bool  # a template, because the model's answer could not be used
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Phrase:
+    """One wording for one label."""
+
+    phrase: str
+    label: str
+    cluster: str
+    origin: str  # label | template | model | ontology
+    ancestors: list[str]  # clusters that contain this one; never negatives for it
+
+
+def known_clusters(soundscape: Soundscape) -> set[str]:
+    """Clusters that can be heard in a soundscape, so far as anybody knows: its events' and its background's."""
+    known = {cluster for event in soundscape.events for cluster in (event.cluster, *event.contains)}
+    if soundscape.background is not None:
+        known.update((soundscape.background.cluster, *soundscape.background.contains))
+    return known
+
+
+def arrow_schema(record: type) -> pa.Schema:
+    """The Parquet schema of a dataclass: not nullable unless the field admits None, list children named `element`."""
+    return pa.schema(_arrow_fields(record))
+
+
+def to_table(rows: Sequence[Any], record: type) -> pa.Table:
+    """A table of dataclass instances, in the schema of their class."""
+    return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=arrow_schema(record))
+
+
+def from_row(row: Mapping[str, Any], record: type[Row]) -> Row:
+    """A dataclass instance from a row that `pyarrow` read in the schema of that class."""
+    return record(**{name: _from_value(row[name], hint) for name, hint in _hints(typing.cast("type", record)).items()})
+
+
+@functools.cache
+def _hints(record: type) -> dict[str, Any]:
+    return typing.get_type_hints(record)
+
+
+def _arrow_fields(record: type) -> list[pa.Field]:
+    return [_arrow_field(name, hint) for name, hint in _hints(record).items()]
+
+
+def _arrow_field(name: str, hint: Any) -> pa.Field:
+    inner, nullable = _strip_none(hint)
+    return pa.field(name, _arrow_type(inner), nullable=nullable)
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    if dataclasses.is_dataclass(hint):
+        return pa.struct(_arrow_fields(typing.cast("type", hint)))
+    if typing.get_origin(hint) is list:
+        return pa.list_(_arrow_field("element", typing.get_args(hint)[0]))
+    if typing.get_origin(hint) is Literal:
+        return pa.string()
+    return {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}[hint]
+
+
+def _strip_none(hint: Any) -> tuple[Any, bool]:
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
+        return hint, False
+    (inner,) = (arg for arg in typing.get_args(hint) if arg is not types.NoneType)
+    return inner, True
+
+
+def _from_value(value: Any, hint: Any) -> Any:
+    inner, _ = _strip_none(hint)
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(inner):
+        return from_row(value, typing.cast("type", inner))
+    if typing.get_origin(inner) is list:
+        return [_from_value(element, typing.get_args(inner)[0]) for element in value]
+    return value

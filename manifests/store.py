@@ -1,0 +1,240 @@
+"""A dataset folder on disk: its tables in Parquet shards, each written whole or not at all.
+
+DATA/dataset.json                what it was made from; another recipe is refused
+DATA/soundscapes/00000.parquet   Soundscape rows; a shard's presence says that it and its audio are complete
+DATA/audio/00000/ID.wav          one file a soundscape
+DATA/captions/NAME/00000.parquet Caption rows, shard by shard as the soundscapes
+DATA/phrases.parquet             Phrase rows
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.errors import FlamError
+from manifests.schema import SCHEMA_VERSION, Caption, Phrase, Row, Soundscape, arrow_schema, from_row, to_table
+
+
+class DatasetFolder:
+    """Reads the tables of a dataset folder, and knows where each is."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def open(cls, root: Path) -> "DatasetFolder":
+        """The folder, after a look that it holds at least one soundscape shard."""
+        folder = cls(root)
+        if not root.is_dir():
+            raise FlamError(f"no dataset at {root}: the folder does not exist; make one with `flam-cli simulate`")
+        if not folder.soundscape_shards():
+            raise FlamError(f"no soundscapes in {root}: {root / 'soundscapes'} holds no .parquet file; run simulate")
+        return folder
+
+    @property
+    def info_path(self) -> Path:
+        """What the dataset was made from."""
+        return self.root / "dataset.json"
+
+    @property
+    def phrases_path(self) -> Path:
+        """The phrase table."""
+        return self.root / "phrases.parquet"
+
+    def soundscape_shard(self, index: int) -> Path:
+        """Where the rows of shard `index` go."""
+        return self.root / "soundscapes" / f"{index:05d}.parquet"
+
+    def soundscape_shards(self) -> list[Path]:
+        """Finished shards, in order."""
+        return sorted((self.root / "soundscapes").glob("[0-9]*.parquet"))
+
+    def caption_shards(self, name: str) -> list[Path]:
+        """Finished shards of one caption set, in order."""
+        return sorted((self.root / "captions" / name).glob("[0-9]*.parquet"))
+
+    def caption_sets(self) -> list[str]:
+        """Names of the caption sets that are there."""
+        return sorted(path.name for path in (self.root / "captions").glob("*") if path.is_dir())
+
+    def soundscapes(self) -> Iterator[Soundscape]:
+        """Every soundscape, shard by shard; raises FlamError on a damaged shard or a repeated id."""
+        seen: set[str] = set()
+        for path in self.soundscape_shards():
+            for row in read_rows(path, Soundscape):
+                if row.schema_version != SCHEMA_VERSION:
+                    raise FlamError(
+                        f"{path}: {row.soundscape_id} has schema_version {row.schema_version}, this flam-cli reads "
+                        f"{SCHEMA_VERSION}; use the version that wrote it"
+                    )
+                if row.soundscape_id in seen:
+                    raise FlamError(f"{path}: soundscape_id {row.soundscape_id} occurs twice; remove one shard")
+                seen.add(row.soundscape_id)
+                yield row
+
+    def captions(self, name: str) -> Iterator[Caption]:
+        """Every caption of one set."""
+        for path in self.caption_shards(name):
+            yield from read_rows(path, Caption)
+
+    def phrases(self) -> list[Phrase]:
+        """The phrase table; raises FlamError if it is not there."""
+        if not self.phrases_path.exists():
+            raise FlamError(f"{self.phrases_path} is missing: run `flam-cli caption {self.root}` first")
+        return read_rows(self.phrases_path, Phrase)
+
+    def audio_file(self, soundscape: Soundscape) -> Path:
+        """The soundscape's audio file; raises FlamError for a path that leaves the folder or is not there."""
+        path = inside(self.root, soundscape.audio_path, what=f"audio_path of {soundscape.soundscape_id}")
+        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+            raise FlamError(f"{path} is missing, but soundscape {soundscape.soundscape_id} names it; simulate again")
+        return path
+
+
+def inside(root: Path, relative: str, *, what: str) -> Path:
+    """`root / relative`, refused if it is absolute or would leave `root`, through a link too."""
+    parts = PurePosixPath(relative)
+    path = root / relative
+    try:
+        leaves = parts.is_absolute() or ".." in parts.parts or not path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL in the name
+        leaves = True
+    if not relative or leaves:
+        raise FlamError(f"{what} is {relative!r}, which is not inside {root}; paths must be relative to the dataset")
+    return path
+
+
+def write_rows(path: Path, rows: Sequence[Any], record: type) -> None:
+    """Write a shard of dataclass instances; it appears whole under its name, or not at all."""
+    with replacing(path) as temporary:
+        pq.write_table(to_table(rows, record), temporary, compression="zstd", write_page_checksum=True)
+
+
+def read_rows(path: Path, record: type[Row]) -> list[Row]:
+    """The rows of one shard; raises FlamError if it is cut, is not Parquet, or has another schema."""
+    try:
+        rows = read_table(path, record).to_pylist()
+    except UnicodeDecodeError as error:
+        raise FlamError(f"{path} holds text that is not UTF-8 ({error}); write it again from its stage") from None
+    return [from_row(row, record) for row in rows]
+
+
+def read_table(path: Path, record: type) -> pa.Table:
+    """One shard as an Arrow table, with every column of `record` and of its type; other columns are left out."""
+    try:
+        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise FlamError(f"{path} is missing; make it again with the command that writes it") from None
+    except (pa.ArrowException, OSError) as error:
+        raise FlamError(f"{path} is damaged or no Parquet file ({error}); delete it and run its stage again") from None
+    wanted = arrow_schema(record)
+    for field in wanted:
+        at = table.schema.get_field_index(field.name)
+        if at < 0:
+            raise FlamError(f"{path}: column {field.name} is missing; this is no {record.__name__} table")
+        _check_type(path, field, table.schema.field(at).type)
+    try:
+        return table.select(wanted.names).cast(wanted)
+    except (pa.ArrowException, ValueError) as error:  # a hole in a required column
+        raise FlamError(f"{path}: {error}; write it again from its stage") from None
+
+
+def _check_type(path: Path, field: pa.Field, found: pa.DataType) -> None:
+    """Other tools rewrite Parquet with large_string, other child names and all columns nullable: allow that."""
+    try:
+        pa.array([], found).cast(field.type)
+        readable = _kind(found) == _kind(field.type)
+    except (pa.ArrowException, KeyError, ValueError):  # ValueError: a damaged footer
+        readable = False
+    if not readable:
+        raise FlamError(f"{path}: column {field.name} is {found}, expected {field.type}; write it again from its stage")
+
+
+def _kind(arrow_type: pa.DataType) -> str:
+    if pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type):
+        return "string"
+    if pa.types.is_list(arrow_type) or pa.types.is_large_list(arrow_type):
+        return "list"
+    return "struct" if pa.types.is_struct(arrow_type) else str(arrow_type)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to; it takes its place, durably, if the block ends without an error."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise FlamError(f"cannot write {path}: {error.strerror or error}; what was finished before is kept") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all. Non-ASCII text stays readable; NaN is refused."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; raises FlamError if it is missing or is not JSON."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise FlamError(f"{path} is missing; make it again with the command that writes it") from None
+    except (ValueError, OSError) as error:
+        raise FlamError(f"{path} cannot be read ({error}); make it again with the command that writes it") from None
+
+
+@contextlib.contextmanager
+def locked(folder: Path, command: str) -> Iterator[None]:
+    """Keep other processes from writing to `folder`. The lock dies with its process, so none is ever stale."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise FlamError(f"cannot write {folder}: {error.strerror}; choose a folder that you may write to") from None
+    with lock as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise FlamError(f"{folder} is being written by {holder}; wait for it to end or stop it") from None
+        file.truncate(0)
+        file.write(f"{command} (process {os.getpid()})")
+        file.flush()
+        yield
+
+
+def claim(path: Path, content: dict[str, Any], *, differs: str) -> None:
+    """Record what a folder is made from, or check that it was made from just this.
+
+    Raises FlamError naming the first entry that differs.
+    """
+    if not path.exists():
+        write_json(path, content)
+        return
+    found = read_json(path)
+    wanted = json.loads(json.dumps(content))
+    for key in wanted:
+        if not isinstance(found, dict) or found.get(key) != wanted[key]:
+            there = found.get(key) if isinstance(found, dict) else found
+            raise FlamError(f"{path} says {key} = {_short(there)}, not {_short(wanted[key])}; {differs}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

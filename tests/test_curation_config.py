@@ -1,0 +1,111 @@
+"""Recipes: what is valid, and what a user is told of what isn't."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from curation.config import (
+    Constant,
+    IntegerUniform,
+    Quantity,
+    Recipe,
+    Uniform,
+    built_in_recipes,
+    load_recipe,
+)
+from manifests.errors import FlamError
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    return tmp_path / "mine.toml"
+
+
+def test_the_built_in_recipes_load_by_name() -> None:
+    assert built_in_recipes() == ["finelap-100k"]
+    assert load_recipe("finelap-100k").name == "finelap-100k"
+
+
+def test_the_built_in_recipe_is_the_default_in_all_but_its_name() -> None:
+    assert load_recipe("finelap-100k") == Recipe(name="finelap-100k")
+
+
+def test_a_file_without_a_name_is_named_after_itself(recipe_file: Path) -> None:
+    recipe_file.write_text("duration = 4.0\n")
+    assert load_recipe(recipe_file) == Recipe(name="mine", duration=4.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("duraton = 5.0", "duraton is not a key of a recipe; did you mean duration?"),
+        ("xyzzy = 1", "xyzzy is not a key of a recipe; valid keys: name, duration, split"),
+        ("split = { trian = 1.0 }", "split.trian is not a key of a recipe; did you mean train?"),
+        (
+            'snr_db = { distribution = "uniform", low = 1, hihg = 2, high = 3 }',
+            "snr_db.hihg is not a key of a recipe; did you mean high?",
+        ),
+        (
+            'events = { distribution = "integer_uniform", lo = 1, low = 1, high = 3 }',
+            "events.lo is not a key of a recipe; did you mean low?",
+        ),
+        ('duration = "long"', "duration: Input should be a valid number"),
+        ("duration = -1", "duration: Input should be greater than or equal to 0.5, not -1"),
+        ("fade = nan", "fade: Input should be a finite number"),
+        (
+            'snr_db = { distribution = "uniform", low = 9, high = 3 }',
+            "low = 9.0 is above high = 3.0",
+        ),
+        ('snr_db = { distribution = "gaussian" }', "snr_db: Input tag 'gaussian'"),
+        ('events = { distribution = "integer_uniform", low = -1, high = 3 }', "events.low = -1"),
+        ('repeats = { distribution = "integer_uniform", low = 0, high = 3 }', "repeats.low = 0"),
+        ("split = { train = 0.0 }", "split: all shares are 0"),
+        ("max_event_duration = 0.01", "under two fades"),
+        ("duration 5", "cannot be read as TOML"),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_and_advice(recipe_file: Path, content: str, told: str) -> None:
+    recipe_file.write_text(content)
+    with pytest.raises(FlamError) as error:
+        load_recipe(recipe_file)
+    assert str(recipe_file) in str(error.value)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_name_lists_the_built_in_ones() -> None:
+    with pytest.raises(FlamError, match=r"no recipe 'finelap': .* built-in finelap-100k"):
+        load_recipe("finelap")
+
+
+def test_nothing_changes_a_recipe_after_it_was_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_recipe("finelap-100k").duration = 3.0  # type: ignore[misc]
+
+
+@given(st.integers(-50, 50), st.integers(0, 50), st.integers(0, 2**32))
+def test_draws_stay_between_their_bounds(low: int, span: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    whole = IntegerUniform(distribution="integer_uniform", low=low, high=low + span)
+    assert low <= whole.sample(rng) <= low + span
+    assert low <= Uniform(distribution="uniform", low=low, high=low + span).sample(rng) <= low + span
+    assert Constant(distribution="constant", value=low).sample(rng) == low
+
+
+def test_both_bounds_of_a_whole_number_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    whole = IntegerUniform(distribution="integer_uniform", low=1, high=3)
+    assert {whole.sample(rng) for _ in range(100)} == {1, 2, 3}
+
+
+def test_a_quantity_survives_json() -> None:
+    quantity = TypeAdapter(Quantity)
+    for value in (
+        Constant(distribution="constant", value=-40),
+        Uniform(distribution="uniform", low=0, high=1),
+    ):
+        assert quantity.validate_json(quantity.dump_json(value)) == value

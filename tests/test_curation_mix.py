@@ -1,0 +1,174 @@
+"""The fast engine: levels, labels and samples of what it mixes, each checked by itself."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_bank import Sound, noise, tone, write_bank
+
+from curation.activity import active_stretches
+from curation.bank import Bank
+from curation.config import Constant, Recipe, Uniform
+from curation.loudness import integrated_lufs
+from curation.mix import Mixer, Mixture, background_samples, event_samples
+from curation.plan import Catalogue, Plan, PlannedBackground, PlannedEvent, plan
+
+RECIPE = Recipe(name="test")
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    return write_bank(tmp_path_factory.mktemp("mix") / "bank")
+
+
+def plans(bank: Bank, num: int, recipe: Recipe = RECIPE) -> list[Plan]:
+    catalogue = Catalogue(bank.clips, sample_rate=bank.sample_rate, recipe=recipe)
+    return [plan(index, catalogue=catalogue, recipe=recipe, seed=0) for index in range(num)]
+
+
+def alone(made: Plan, bank: Bank, recipe: Recipe = RECIPE) -> list[tuple[Mixture, np.ndarray]]:
+    """Each event's own signal in the mixture, as what its absence changes."""
+    whole = Mixer(bank, recipe).mix(made).samples.astype(np.float64)
+    parts = []
+    for place in range(len(made.events)):
+        without = Mixer(bank, recipe).mix(made.without([place]))
+        parts.append((without, (whole - without.samples) / 32768))
+    return parts
+
+
+def unscaled(bank: Bank, num: int) -> list[tuple[Plan, Mixture]]:
+    mixer = Mixer(bank, RECIPE)
+    mixed = [(made, mixer.mix(made)) for made in plans(bank, num)]
+    return [(made, mixture) for made, mixture in mixed if mixture.mix_gain_db == 0]
+
+
+def test_loudness_is_as_planned_when_measured_in_the_soundscape(bank: Bank) -> None:
+    for made, mixture in unscaled(bank, 12):
+        assert mixture.background.lufs == pytest.approx(made.background.lufs, abs=1e-6)
+        for event, (_, signal) in zip(mixture.events, alone(made, bank), strict=True):
+            heard = signal[event.start : event.start + event.num_samples]
+            assert event.snr_db == pytest.approx(integrated_lufs(heard, RATE) + 50, abs=0.05)
+            if event.num_samples > RATE:  # the fades take some off a short sound
+                assert event.snr_db == pytest.approx(event.target_snr_db, abs=0.05)
+
+
+def test_labels_are_where_the_events_own_signal_is(bank: Bank) -> None:
+    for made, mixture in unscaled(bank, 12):
+        for event, (_, signal) in zip(mixture.events, alone(made, bank), strict=True):
+            outside = signal.copy()
+            outside[event.start : event.start + event.num_samples] = 0
+            assert np.abs(outside).max() < 1e-4  # rounding to int16
+            heard = signal[event.start : event.start + event.num_samples]
+            expected = active_stretches(heard, RATE, threshold_dbfs=RECIPE.activity_dbfs)
+            assert len(event.activity) == len(expected)
+            for found, stretch in zip(event.activity, expected, strict=True):
+                assert found.onset - event.onset == pytest.approx(stretch.onset, abs=0.0101)
+                assert found.offset - event.onset == pytest.approx(stretch.offset, abs=0.0101)
+
+
+def test_a_pause_in_a_sound_is_a_pause_in_its_label(bank: Bank) -> None:
+    knocks = [e for _, m in unscaled(bank, 60) for e in m.events if e.label == "knock"]
+    assert knocks
+    for event in knocks:
+        first, second = event.activity
+        assert first.offset - event.onset == pytest.approx(1.0, abs=0.03)
+        assert second.onset - event.onset == pytest.approx(1.5, abs=0.03)
+
+
+def test_labels_never_leave_the_event_or_the_clip(bank: Bank) -> None:
+    mixer = Mixer(bank, RECIPE)
+    for made in plans(bank, 60):
+        mixture = mixer.mix(made)
+        assert len(mixture.samples) == made.num_samples
+        for event in mixture.events:
+            edges = [edge for s in event.activity for edge in (s.onset, s.offset)]
+            assert edges == sorted(edges)
+            assert 0 <= event.onset <= edges[0] < edges[-1] <= event.offset <= 10.0
+
+
+def test_a_mixture_that_would_clip_is_scaled_and_its_labels_measured_after(bank: Bank) -> None:
+    recipe = Recipe(name="loud", background_lufs=Constant(distribution="constant", value=-20.0))
+    made = next(made for made in plans(bank, 60, recipe) if len(made.events) > 3)
+    mixture = Mixer(bank, recipe).mix(made)
+    assert mixture.mix_gain_db < -1
+    assert np.abs(mixture.samples.astype(int)).max() >= 32767
+    assert mixture.background.lufs == pytest.approx(-20 + mixture.mix_gain_db, abs=1e-6)
+    for event in mixture.events:
+        if event.num_samples > RATE:
+            assert event.snr_db == pytest.approx(event.target_snr_db, abs=0.05)
+
+
+def test_an_event_below_the_threshold_is_neither_heard_nor_labelled(bank: Bank) -> None:
+    recipe = Recipe(name="faint", snr_db=Uniform(distribution="uniform", low=-60, high=-20))
+    made = next(made for made in plans(bank, 60, recipe) if len(made.events) > 2)
+    mixture = Mixer(bank, recipe).mix(made)
+    assert mixture.events == []
+    assert mixture.num_inaudible == len(made.events)
+    only_background = Mixer(bank, recipe).mix(dataclasses.replace(made, events=()))
+    np.testing.assert_array_equal(mixture.samples, only_background.samples)
+
+
+def test_events_that_fall_silent_when_the_mixture_is_scaled_are_left_out(bank: Bank) -> None:
+    loud, faint = (PlannedEvent(clip=i, source_start=0, num_samples=bank.clips[i].num_samples,
+                                start=start, snr_db=snr_db)
+                   for i, start, snr_db in ((4, 0, 60.0), (5, 60000, -9.0)))  # fmt: skip
+    background = PlannedBackground(clip=0, source_start=0, lufs=-50.0)
+    made = Plan(index=0, split="train", num_samples=160000, background=background, events=(loud, faint))
+    mixture = Mixer(bank, RECIPE).mix(made)
+    assert mixture.num_inaudible == 1
+    assert [event.start for event in mixture.events] == [0]
+    again = Mixer(bank, RECIPE).mix(made.without([1]))
+    np.testing.assert_array_equal(mixture.samples, again.samples)
+
+
+def test_a_short_background_loops_without_a_click(tmp_path: Path) -> None:
+    hum = tone(3.003, 100)  # does not end where it began
+    sounds = [Sound(samples=hum, role="background", label="hum"), Sound(samples=noise(1, 1))]
+    bank = write_bank(tmp_path / "bank", sounds)
+    for made in plans(bank, 5):
+        looped = background_samples(made, bank)
+        assert len(looped) == 160000
+        steepest = np.abs(np.diff(hum)).max()
+        assert np.abs(np.diff(looped)).max() < 1.5 * steepest
+    noisy = write_bank(tmp_path / "noisy", [
+        Sound(samples=noise(3, 5), role="background", label="hiss"), Sound(samples=noise(1, 1)),
+    ])  # fmt: skip
+    looped = background_samples(plans(noisy, 1)[0], noisy).reshape(-1, 800)
+    levels = looped.std(axis=1)
+    assert levels.min() > 0.8 * levels.mean()  # equal power: no dip in the crossfade
+
+
+def test_a_long_background_is_the_banks_own_slice(bank: Bank) -> None:
+    made = next(made for made in plans(bank, 20) if bank.clips[made.background.clip].label == "wind")
+    clip, start = bank.clips[made.background.clip], made.background.source_start
+    expected = bank.samples(clip, start, 160000) / 32768
+    np.testing.assert_array_equal(background_samples(made, bank), expected)
+
+
+def test_fades_are_quarter_sines_at_both_ends(bank: Bank) -> None:
+    event = plans(bank, 1)[0].events[0]
+    plain, faded = event_samples(event, bank), Mixer(bank, RECIPE)._faded(event, 0.0)
+    sine = np.sin(np.linspace(0, np.pi / 2, 160))
+    np.testing.assert_allclose(faded[:160], plain[:160] * sine, atol=1e-12)
+    np.testing.assert_allclose(faded[-160:], plain[-160:] * sine[::-1], atol=1e-12)
+    np.testing.assert_array_equal(faded[160:-160], plain[160:-160])
+
+
+def test_what_was_mixed_before_changes_nothing(bank: Bank) -> None:
+    made = plans(bank, 20)
+    mixer = Mixer(bank, RECIPE)
+    for one in made:
+        mixer.mix(one)
+    warm, cold = mixer.mix(made[7]), Mixer(bank, RECIPE).mix(made[7])
+    np.testing.assert_array_equal(warm.samples, cold.samples)
+    assert (warm.events, warm.background) == (cold.events, cold.background)
+
+
+def test_provenance_points_into_the_original_file(bank: Bank) -> None:
+    for made in plans(bank, 20):
+        for event in Mixer(bank, RECIPE).mix(made).events:
+            assert event.origin_start == 100 + 2 * event.source_start
+            assert event.origin.startswith(event.label)
+            assert event.licence in {"CC0", "CC-BY"}

@@ -1,0 +1,204 @@
+"""Plans: reproducible, inside the clip, within one split, never a sound over its own copies."""
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_bank import Sound, noise, tone, write_bank
+
+from curation.bank import Bank
+from curation.config import Constant, IntegerUniform, Recipe, Shares
+from curation.plan import Catalogue, Plan, plan
+from manifests.errors import FlamError
+
+RECIPE = Recipe(name="test")
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    return write_bank(tmp_path_factory.mktemp("plan") / "bank")
+
+
+def catalogue_of(bank: Bank, recipe: Recipe = RECIPE) -> Catalogue:
+    return Catalogue(bank.clips, sample_rate=bank.sample_rate, recipe=recipe)
+
+
+def plans(bank: Bank, num: int, recipe: Recipe = RECIPE, seed: int = 0) -> list[Plan]:
+    catalogue = catalogue_of(bank, recipe)
+    return [plan(index, catalogue=catalogue, recipe=recipe, seed=seed) for index in range(num)]
+
+
+def many(low: int, high: int) -> IntegerUniform:
+    return IntegerUniform(distribution="integer_uniform", low=low, high=high)
+
+
+def test_a_plan_depends_on_seed_and_index_only(bank: Bank) -> None:
+    forward = plans(bank, 20)
+    catalogue = catalogue_of(bank)
+    backward = [plan(i, catalogue=catalogue, recipe=RECIPE, seed=0) for i in reversed(range(20))]
+    assert forward == backward[::-1]
+    assert forward[:10] == plans(bank, 10)
+    assert forward != plans(bank, 20, seed=1)
+
+
+def test_all_sounds_of_a_soundscape_are_of_its_split(bank: Bank) -> None:
+    for made in plans(bank, 300):
+        used = {bank.clips[event.clip].split for event in made.events}
+        assert used | {bank.clips[made.background.clip].split} == {made.split}
+
+
+def test_splits_get_the_shares_of_the_recipe(bank: Bank) -> None:
+    recipe = Recipe(name="test", split=Shares(train=0.5, valid=0.3, test=0.2))
+    counts = Counter(made.split for made in plans(bank, 2000, recipe))
+    assert counts["train"] == pytest.approx(1000, abs=90)
+    assert counts["test"] == pytest.approx(400, abs=70)
+
+
+def test_a_fixed_split_is_every_soundscapes(bank: Bank) -> None:
+    made = plan(3, catalogue=catalogue_of(bank), recipe=RECIPE, seed=0, split="test")
+    assert made.split == "test"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    index=st.integers(0, 10**9),
+    duration=st.floats(0.5, 12),
+    longest=st.floats(0.05, 9),
+    repeats=st.integers(1, 12),
+    seed=st.integers(0, 2**63),
+)
+def test_everything_fits(bank: Bank, index: int, duration: float, longest: float, repeats: int, seed: int) -> None:
+    recipe = Recipe(
+        name="test",
+        duration=duration,
+        max_event_duration=longest,
+        repeat_below=20,
+        repeats=many(repeats, repeats),
+    )
+    made = plan(index, catalogue=catalogue_of(bank, recipe), recipe=recipe, seed=seed)
+    assert made.num_samples == round(duration * 16000)
+    background = bank.clips[made.background.clip]
+    last = max(background.num_samples - made.num_samples, background.num_samples - 1)
+    assert 0 <= made.background.source_start <= last
+    by_clip: dict[int, list[tuple[int, int]]] = {}
+    for event in made.events:
+        clip = bank.clips[event.clip]
+        assert clip.role == "foreground"
+        assert 0 <= event.source_start <= clip.num_samples - event.num_samples
+        assert 0 <= event.start <= made.num_samples - event.num_samples
+        assert 1 <= event.num_samples <= max(1, round(longest * 16000))
+        by_clip.setdefault(event.clip, []).append((event.start, event.start + event.num_samples))
+    for spans in by_clip.values():
+        ordered = sorted(spans)
+        assert all(one[1] <= two[0] for one, two in itertools.pairwise(ordered))
+
+
+def test_sources_of_a_soundscape_are_different_and_as_many_as_drawn(bank: Bank) -> None:
+    recipe = Recipe(name="test", events=many(4, 4))
+    for made in plans(bank, 50, recipe):
+        assert len({event.clip for event in made.events}) == 4
+
+
+def test_short_sources_repeat_and_long_ones_do_not(bank: Bank) -> None:
+    recipe = Recipe(name="test", repeats=many(3, 3))
+    for made in plans(bank, 50, recipe):
+        for clip, count in Counter(event.clip for event in made.events).items():
+            assert count == (3 if bank.clips[clip].duration < 3.0 else 1)
+
+
+def test_copies_are_spread_evenly_over_what_fits(tmp_path: Path) -> None:
+    sounds = [
+        Sound(samples=noise(3, 1), role="background", label="wind"),
+        Sound(samples=tone(1, 500), label="beep"),
+    ]
+    recipe = Recipe(name="test", duration=4, events=many(1, 1), repeats=many(2, 2))
+    made = plans(write_bank(tmp_path / "bank", sounds), 2000, recipe)
+    first, second = np.array([[event.start for event in one.events] for one in made]).T / 16000
+    # two ordered points in the 2 s that the copies leave, at one third and at two thirds on average
+    assert first.mean() == pytest.approx(2 / 3, abs=0.05)
+    assert second.mean() == pytest.approx(1 + 4 / 3, abs=0.05)
+
+
+def test_no_foreground_shares_a_cluster_with_the_background(tmp_path: Path) -> None:
+    sounds = [
+        Sound(samples=noise(3, 1), role="background", label="street", contains=["car", "horn"]),
+        Sound(samples=noise(3, 2), role="background", label="rain_bed", cluster="rain"),
+        Sound(samples=tone(1, 500), label="car"),
+        Sound(samples=tone(1, 501), label="engine", contains=["car"]),
+        Sound(samples=tone(1, 502), label="drops", cluster="rain"),
+        Sound(samples=tone(1, 503), label="dog"),
+        Sound(samples=tone(1, 504), label="hooter", cluster="horn"),
+    ]
+    bank = write_bank(tmp_path / "bank", sounds)
+    heard: dict[str, set[str]] = {"street": set(), "rain_bed": set()}
+    for made in plans(bank, 200):
+        labels = {bank.clips[event.clip].label for event in made.events}
+        heard[bank.clips[made.background.clip].label] |= labels
+    assert heard == {"street": {"drops", "dog"}, "rain_bed": {"car", "engine", "dog", "hooter"}}
+
+
+@pytest.mark.parametrize(("balance", "share"), [("sources", 0.1), ("labels", 0.5)])
+def test_either_each_source_or_each_label_is_equally_likely(tmp_path: Path, balance: str, share: float) -> None:
+    sounds = [Sound(samples=noise(3, 1), role="background", label="wind")]
+    sounds += [Sound(samples=tone(1, 500 + i), label="many") for i in range(9)]
+    sounds += [Sound(samples=tone(1, 700), label="one")]
+    bank = write_bank(tmp_path / "bank", sounds)
+    recipe = Recipe(name="test", balance=balance, events=many(1, 1))
+    rare = [bank.clips[made.events[0].clip].label == "one" for made in plans(bank, 1500, recipe)]
+    assert np.mean(rare) == pytest.approx(share, abs=0.05)
+
+
+def test_a_slice_starts_where_its_source_is_active(tmp_path: Path) -> None:
+    late = np.concatenate([np.zeros(8 * 16000), tone(2, 500), np.zeros(6 * 16000), tone(2, 600)])
+    sounds = [Sound(samples=noise(3, 1), role="background", label="wind"), Sound(samples=late)]
+    bank = write_bank(tmp_path / "bank", sounds)
+    recipe = Recipe(name="test", max_event_duration=4.0)
+    starts = np.array([made.events[0].source_start for made in plans(bank, 300, recipe)]) / 16000
+    assert ((starts > 7.9) & (starts < 10.1)).all()
+    # 18 s long: a slice of 4 s from the second tone on would not fit
+    assert starts.max() - starts.min() > 1.5
+
+
+def test_a_fade_longer_than_half_a_clip_leaves_it_out(bank: Bank) -> None:
+    recipe = Recipe(name="test", fade=0.1)
+    catalogue = catalogue_of(bank, recipe)
+    assert catalogue.num_too_short == 3
+    used = {event.clip for made in plans(bank, 100, recipe) for event in made.events}
+    assert not any(bank.clips[clip].label == "click" for clip in used)
+
+
+def test_splits_without_both_roles_are_left_out(tmp_path: Path) -> None:
+    sounds = [
+        Sound(samples=noise(3, 1), role="background", label="wind", split="train"),
+        Sound(samples=tone(1, 500), split="train"),
+        Sound(samples=tone(1, 501), split="test"),
+        # in valid, the only foreground can be heard in the only background
+        Sound(samples=noise(3, 1), role="background", label="wind", contains=["beep"], split="valid"),
+        Sound(samples=tone(1, 502), split="valid"),
+    ]
+    catalogue = catalogue_of(write_bank(tmp_path / "bank", sounds))
+    assert catalogue.splits == ["train"]
+    assert catalogue.shares(RECIPE, None) == {"train": 1.0}
+    with pytest.raises(FlamError, match=r"for split test \(test: 1 foregrounds and 0 backgrounds\)"):
+        catalogue.shares(RECIPE, "test")
+    only_test = Recipe(name="test", split=Shares(test=1.0))
+    with pytest.raises(FlamError, match="for any split that the recipe asks for"):
+        catalogue.shares(only_test, None)
+
+
+def test_levels_are_drawn_for_every_copy(bank: Bank) -> None:
+    recipe = Recipe(
+        name="test",
+        background_lufs=Constant(distribution="constant", value=-33.0),
+        repeats=many(3, 3),
+    )
+    made = plans(bank, 50, recipe)
+    assert {one.background.lufs for one in made} == {-33.0}
+    levels = [event.snr_db for one in made for event in one.events]
+    assert len(set(levels)) == len(levels)
+    assert 12 <= min(levels) < 12.5
+    assert 19.5 < max(levels) <= 20

@@ -1,0 +1,236 @@
+"""Readers of dataset layouts, and the splits made from what they say."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curation.sources import list_sources
+from curation.splits import Recording, assign_splits
+from manifests.errors import FlamError
+
+HEADER = "path,role,label\n"
+
+
+def write_table(path: Path, content: str | bytes) -> str:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def read_table(path: Path, content: str | bytes):
+    (listing,) = list_sources([write_table(path, content)])
+    return listing
+
+
+def write_sound(path: Path, seconds: float = 0.1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.sin(np.arange(int(seconds * 8000))), 8000, format="WAV")
+
+
+def test_folders_are_read_by_role_and_label_without_what_is_no_sound(tmp_path):
+    for name in ("foreground/dog/a.wav", "foreground/dog/B.FLAC", "background/park/c", "background/.trash/d.wav"):
+        write_sound(tmp_path / name)
+    for junk in ("._a.wav", ".DS_Store", "a.wav.part", "README.TXT", "notes.md", "a.wav~", "Thumbs.db"):
+        (tmp_path / "foreground/dog" / junk).write_bytes(b"x")
+    (listing,) = list_sources([str(tmp_path)])
+    assert [(file.role, file.label, file.origin) for file in listing.files] == [
+        ("foreground", "dog", "foreground/dog/B.FLAC"),
+        ("foreground", "dog", "foreground/dog/a.wav"),
+        ("background", "park", "background/park/c"),
+    ]
+    assert len({file.group for file in listing.files}) == 3
+
+
+def test_links_out_of_a_folder_and_loops_are_rejected_and_links_inside_it_are_used(tmp_path):
+    write_sound(tmp_path / "outside.wav")
+    write_sound(tmp_path / "bank/foreground/dog/a.wav")
+    folder = tmp_path / "bank/foreground/dog"
+    (folder / "inside.wav").symlink_to(folder / "a.wav")
+    (folder / "loop.wav").symlink_to(folder / "loop.wav")
+    (folder / "out.wav").symlink_to(tmp_path / "outside.wav")
+    (tmp_path / "bank/foreground/cat").symlink_to(tmp_path)
+    (listing,) = list_sources([str(tmp_path / "bank")])
+    assert [file.path.name for file in listing.files] == ["a.wav", "inside.wav"]
+    assert {(reject.origin, reject.reason) for reject in listing.rejects} == {
+        ("foreground/dog/loop.wav", "link that leads nowhere"),
+        ("foreground/dog/out.wav", "link out of its folder"),
+        ("foreground/cat", "link out of its folder"),
+    }
+
+
+def test_a_missing_source_and_an_unknown_layout_are_named(tmp_path):
+    with pytest.raises(FlamError, match="no such source: nowhere"):
+        list_sources(["nowhere"])
+    with pytest.raises(FlamError, match="expected foreground/LABEL/"):
+        list_sources([str(tmp_path)])
+
+
+def test_the_built_in_bank_has_both_roles_and_needs_no_files():
+    (listing,) = list_sources(["builtin"])
+    assert {file.role for file in listing.files} == {"foreground", "background"}
+    assert {(file.licence, file.author) for file in listing.files} == {("CC0-1.0", "flam-cli")}
+    assert len({file.group for file in listing.files}) == len(listing.files)
+
+
+def test_a_table_may_have_a_bom_crlf_any_column_order_and_columns_of_its_own(tmp_path):
+    content = (
+        "\ufefflabel,mood,contains,path,role,cluster,split\r\ndog,sad,cat| bird ,a b.wav,foreground,canine,test\r\n\r\n"
+    )
+    (file,) = read_table(tmp_path / "t.csv", content).files
+    assert (file.label, file.cluster, file.contains, file.split) == ("dog", "canine", ("cat", "bird"), "test")
+    assert (file.origin, file.group, file.licence) == ("a b.wav", "t/a b.wav", "")
+    assert file.path == tmp_path / "a b.wav"
+
+
+@pytest.mark.parametrize("label", ["007", "NaN", "null", "NA", "true", "1e5", "=1+1", "Dog", "dög", "狗 🐕", "{0}%s"])
+def test_labels_stay_the_strings_they_are(tmp_path, label):
+    (file,) = read_table(tmp_path / "t.csv", f"{HEADER}a.wav,foreground,{label}\n").files
+    assert (file.label, file.cluster) == (label, label)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("path,label\na.wav,dog\n", "t.csv:1: no column role"),
+        ("", "t.csv:1: no column path, role, label"),
+        ("path;role;label\na.wav;foreground;dog\n", "t.csv:1: no column"),
+        ("path,role,label,label\n", "t.csv:1: column 'label' occurs twice"),
+        (HEADER + "a.wav,foreground,dog\nb.wav,middle,dog\n", "t.csv:3: role is 'middle'"),
+        ("path,role,label,split\na.wav,foreground,dog,dev\n", "t.csv:2: split is 'dev'"),
+        (HEADER + "a.wav,foreground, \n", "t.csv:2: label is empty"),
+        (HEADER + "a.wav,foreground\n", "t.csv:2: 2 cells under 3 columns"),
+        (HEADER + "a,b.wav,foreground,dog\n", "t.csv:2: 4 cells under 3 columns"),
+        (HEADER + 'a.wav,foreground,"do"g\n', "t.csv:2: .* mend the quotes"),
+        (HEADER + 'a.wav,foreground,"dog\n', "t.csv:2: .* mend the quotes"),
+        (HEADER + "../a.wav,foreground,dog\n", r"t.csv:2: path '../a.wav' must be relative"),
+        (HEADER + "/etc/passwd,foreground,dog\n", "t.csv:2: path '/etc/passwd' must be relative"),
+        (HEADER + "a\0.wav,foreground,dog\n", "t.csv:1: is UTF-16 or no text"),
+        (HEADER.encode("utf-16"), "t.csv:1: is UTF-16"),
+        (HEADER.encode("utf-16-le"), "t.csv:1: is UTF-16"),
+        (HEADER.encode() + b"a.wav,foreground,caf\xe9\n", "t.csv:2: is not UTF-8"),
+    ],
+)
+def test_a_bad_table_is_refused_with_file_and_line(tmp_path, content, message):
+    with pytest.raises(FlamError, match=message):
+        read_table(tmp_path / "t.csv", content)
+
+
+def test_a_table_cannot_reach_outside_its_folder_through_a_link(tmp_path):
+    write_sound(tmp_path / "outside.wav")
+    (tmp_path / "bank").mkdir()
+    (tmp_path / "bank/a.wav").symlink_to(tmp_path / "outside.wav")
+    listing = read_table(tmp_path / "bank/t.csv", HEADER + "a.wav,foreground,dog\n")
+    assert not listing.files
+    assert listing.rejects[0].reason == "link out of its folder"
+
+
+def write_esc50(root: Path, folds: range, *, table: str = "meta/esc50.csv") -> None:
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    lines += [f"{fold}-{fold}00-A-0.wav,{fold},0,dog,True,{fold}00,A" for fold in folds]
+    lines.append(f"{folds[-1]}-100-B-0.wav,{folds[-1]},0,dog,True,100,B")  # one recording in two folds
+    (root / table).parent.mkdir(parents=True, exist_ok=True)
+    (root / table).write_text("\n".join(lines))
+    (root / "audio").mkdir()
+
+
+def test_esc50_is_grouped_by_recording_and_split_by_fold(tmp_path):
+    write_esc50(tmp_path, range(1, 6))
+    (listing,) = list_sources([str(tmp_path)])
+    assert [file.split for file in listing.files] == ["test", "train", "train", "valid", "test", "test"]
+    assert listing.files[0].group == listing.files[-1].group == "freesound:100"
+    assert {(file.role, file.label, file.licence) for file in listing.files} == {("foreground", "dog", "CC BY-NC 3.0")}
+    assert listing.files[0].path == tmp_path / "audio/1-100-A-0.wav"
+
+
+def test_some_folds_of_esc50_with_the_table_beside_audio_have_no_split(tmp_path):
+    write_esc50(tmp_path, range(1, 4), table="esc50.csv")
+    (listing,) = list_sources([str(tmp_path)])
+    assert {file.split for file in listing.files} == {None}
+
+
+# --- splits -------------------------------------------------------------------------------------------------------
+
+
+def recordings_of(groups_per_label: dict[str, int], *, role="foreground", split=None) -> list[Recording]:
+    return [
+        Recording(role=role, label=label, group=f"{role}/{label}/{group}", split=split)
+        for label, count in groups_per_label.items()
+        for group in range(count)
+        for _ in range(1 + group % 2)
+    ]
+
+
+def sides_by_label(recordings, split) -> dict[str, set[str]]:
+    sides = defaultdict(set)
+    for recording in recordings:
+        sides[recording.label].add(split[recording.group])
+    return sides
+
+
+def divided(recordings, *, seed=0, valid_share=0.1, test_share=0.1) -> dict[str, str]:
+    return assign_splits(recordings, seed=seed, valid_share=valid_share, test_share=test_share)
+
+
+label_sizes = st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 12), min_size=1, max_size=6)
+
+
+@settings(max_examples=80, deadline=None)
+@given(label_sizes, st.integers(0, 5), st.sampled_from([0.05, 0.1, 0.3, 0.45]), st.randoms())
+def test_every_label_reaches_the_sides_that_its_groups_allow_whatever_the_order(sizes, seed, share, random):
+    recordings = recordings_of(sizes)
+    split = divided(recordings, seed=seed, valid_share=share, test_share=share)
+    for label, sides in sides_by_label(recordings, split).items():
+        assert sides == set(["train", "test", "valid"][: sizes[label]])
+    random.shuffle(recordings)
+    assert divided(recordings, seed=seed, valid_share=share, test_share=share) == split
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("12345678")), min_size=1, max_size=30))
+def test_a_group_of_several_labels_is_on_one_side(pairs):
+    recordings = [Recording(role="foreground", label=label, group=group, split=None) for label, group in pairs]
+    split = divided(recordings)
+    assert set(split) == {group for _, group in pairs}
+    assert set(split.values()) <= {"train", "valid", "test"}
+
+
+def test_shares_are_kept_and_the_seed_matters():
+    recordings = recordings_of({"dog": 200})
+    split = divided(recordings)
+    assert [list(split.values()).count(side) for side in ("train", "valid", "test")] == [160, 20, 20]
+    assert divided(recordings, seed=1) != split
+    assert set(divided(recordings, valid_share=0, test_share=0).values()) == {"train"}
+
+
+def test_a_split_of_the_corpus_is_kept_and_a_train_part_of_it_becomes_valid_where_there_is_none():
+    train = recordings_of({"dog": 20, "cat": 3}, split="train")
+    test = recordings_of({"owl": 2}, split="test")
+    split = divided([*train, *test])
+    assert all(split[recording.group] == "test" for recording in test)
+    assert sides_by_label(train, split) == {"dog": {"train", "valid"}, "cat": {"train"}}
+    assert list(split.values()).count("valid") == 2
+    with_valid = [*train, *test, *recordings_of({"ant": 1}, split="valid")]
+    assert all(divided(with_valid)[recording.group] == "train" for recording in train)
+
+
+def test_an_unsplit_recording_follows_its_group_in_another_corpus():
+    one, other = (Recording(role="foreground", label="dog", group="freesound:1", split=side) for side in ("test", None))
+    assert divided([other, one]) == {"freesound:1": "test"}
+
+
+def test_a_group_on_two_sides_is_refused_by_name():
+    recordings = [Recording(role="foreground", label="dog", group="g7", split=side) for side in ("test", "train")]
+    with pytest.raises(FlamError, match="group 'g7' is in test and in train"):
+        divided(recordings)
+
+
+@pytest.mark.parametrize("sizes", [{"park": 1, "rain": 1, "wind": 1}, {"park": 2, "rain": 2}, {"park": 3}])
+def test_three_backgrounds_are_enough_for_all_sides(sizes):
+    backgrounds = recordings_of(sizes, role="background")
+    assert set(divided([*backgrounds, *recordings_of({"dog": 9})]).values()) == {"train", "valid", "test"}
+    split = divided(backgrounds)
+    assert {split[recording.group] for recording in backgrounds} == {"train", "valid", "test"}

@@ -1,0 +1,123 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curation.wording import (
+    article,
+    gerund,
+    is_plural,
+    plain_words,
+    third_person,
+    wording,
+    wordings,
+)
+
+
+@pytest.mark.parametrize(
+    ("label", "noun", "acts"),
+    [
+        ("dog_bark", "a dog bark", "a dog barks"),
+        ("Dog", "a dog", "a dog barks"),
+        ("crying_baby", "a crying baby", "a baby cries"),
+        ("keyboard_typing", "someone typing on a keyboard", "someone types on a keyboard"),
+        ("Subway_and_metro_and_underground", "a subway", "a subway is heard"),
+        ("car-horn", "a car horn", "a car horn honks"),
+        ("glassBreaking", "glass breaking", "glass breaks"),
+        ("rain", "rain", "rain falls"),
+        ("footsteps", "footsteps", "footsteps are heard"),
+        ("church_bells", "church bells", "church bells ring"),
+        ("washing_machine", "a washing machine", "a washing machine is heard"),
+        ("singing_bowl", "a singing bowl", "a singing bowl is heard"),
+        ("wind_chime", "a wind chime", "a wind chime is heard"),
+        ("sneezing", "sneezing", "someone sneezes"),
+        ("Alarm_bell_ringing", "an alarm bell ringing", "an alarm bell rings"),
+        ("children_playing", "children playing", "children play"),
+        ("Female_singing", "a woman singing", "a woman sings"),
+        ("burst of laughter", "a burst of laughter", "a burst of laughter is heard"),
+        ("Vehicle horn, car horn, honking", "a vehicle horn", "a vehicle horn is heard"),
+        ("鳥", "the sound of 鳥", "the sound of 鳥 is heard"),
+        ("007", "the sound of 007", "the sound of 007 is heard"),
+        ("_", "a sound", "a sound is heard"),
+    ],
+)
+def test_a_label_becomes_a_noun_phrase_and_a_clause(label: str, noun: str, acts: str) -> None:
+    assert (wording(label).noun, wording(label).acts) == (noun, acts)
+
+
+def test_the_same_sound_has_more_than_one_form() -> None:
+    word = wording("dog_bark")
+    assert word.doing == "a dog barking"
+    assert word.is_acting == "a dog is barking"
+    assert word.sound_of == "the sound of a dog bark"
+    assert wording("crickets").is_acting == "crickets are chirping"
+    assert wording("cafe").place == "in a cafe"
+    assert wording("dog").place == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("hour", "an"),
+        ("unicorn", "a"),
+        ("engine", "an"),
+        ("uninformed man", "an"),
+        ("umbrella", "an"),
+        ("one way street", "a"),
+        ("x ray", "an"),
+        ("european siren", "a"),
+        ("ukulele", "a"),
+        ("mp3 player", "an"),
+        ("owl", "an"),
+        ("horse", "a"),
+        ("user", "a"),
+    ],
+)
+def test_the_article_follows_the_sound(words: str, expected: str) -> None:
+    assert article(words) == expected
+
+
+def test_verbs_change_by_rule() -> None:
+    assert [gerund(verb) for verb in ("bark", "hum", "breathe", "cry", "tie", "rev", "type on a keyboard")] == [
+        "barking",
+        "humming",
+        "breathing",
+        "crying",
+        "tying",
+        "revving",
+        "typing on a keyboard",
+    ]
+    assert [third_person(verb) for verb in ("bark", "cry", "buzz", "crash", "play", "moo")] == [
+        "barks",
+        "cries",
+        "buzzes",
+        "crashes",
+        "plays",
+        "moos",
+    ]
+
+
+def test_words_that_end_in_s_are_not_all_plurals() -> None:
+    assert not any(map(is_plural, ("bus", "glass", "gas", "news", "s")))
+    assert all(map(is_plural, ("bees", "footsteps", "people", "keys")))
+
+
+def test_a_list_of_meanings_is_taken_apart() -> None:
+    assert [word.noun for word in wordings("Subway_and_metro_and_underground")] == [
+        "a subway",
+        "a metro",
+        "an underground",
+    ]
+    assert [word.noun for word in wordings("rock and roll")] == ["a rock and roll"]
+
+
+@given(st.text(max_size=60))
+def test_any_label_becomes_clean_words(label: str) -> None:
+    words = plain_words(label)
+    assert words == " ".join(words.split())
+    assert "_" not in words
+    assert words == words.lower() or not words.isascii()
+    word = wording(label)
+    for text in (word.noun, word.doing, word.acts, word.is_acting, word.sound_of):
+        assert text
+        assert "  " not in text
+        assert text[0].isascii()

@@ -1,0 +1,145 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import TOY_SOUNDS, make_toy_dataset
+
+from manifests.errors import FlamError
+from manifests.frames import frame_labels
+from manifests.schema import Phrase
+from manifests.store import DatasetFolder, read_rows, write_rows
+from training.data import PhraseBook, Sampler, SoundscapeSet, batches, make_batch
+
+SAMPLER = Sampler(batch_size=6, num_phrases=8, clip_duration=4.0, sample_rate=16_000, hop=0.04, seed=3, mix_share=0.0)
+
+
+def opened(folder: DatasetFolder) -> tuple[SoundscapeSet, PhraseBook]:
+    source = SoundscapeSet(folder, "train", caption_set="template")
+    return source, PhraseBook(folder.phrases(), source.clusters())
+
+
+def test_labels_are_the_frames_of_the_rows_events(toy_dataset: DatasetFolder) -> None:
+    source, book = opened(toy_dataset)
+    batch = make_batch(source, book, SAMPLER, 0)
+    rows = {row.soundscape_id: row for row in toy_dataset.soundscapes()}
+    checked = 0
+    for i, soundscape_id in enumerate(batch.soundscape_ids):
+        for k, phrase in enumerate(batch.phrases):
+            expected = np.zeros(100, bool)
+            for event in rows[soundscape_id].events:
+                if phrase in book.phrases[event.cluster]:
+                    expected |= frame_labels(event.activity, num_frames=100, hop=0.04)
+            np.testing.assert_array_equal(batch.labels[i, k].numpy(), expected)
+            checked += int(expected.any())
+    assert checked >= 6
+
+
+def test_a_batch_depends_on_seed_and_step_alone(toy_dataset: DatasetFolder) -> None:
+    sampler = dataclasses.replace(SAMPLER, mix_share=0.5)
+    source, book = opened(toy_dataset)
+    in_a_row = list(batches(source, book, sampler, range(3)))
+    alone = make_batch(*opened(toy_dataset), sampler, 2)
+    assert alone.soundscape_ids == in_a_row[2].soundscape_ids
+    assert (alone.waveforms == in_a_row[2].waveforms).all()
+    assert (alone.labels == in_a_row[2].labels).all()
+    other = make_batch(source, book, dataclasses.replace(sampler, seed=4), 2)
+    assert other.soundscape_ids != alone.soundscape_ids
+
+
+def test_an_epoch_shows_every_soundscape_once(toy_dataset: DatasetFolder) -> None:
+    source, book = opened(toy_dataset)
+    sampler = dataclasses.replace(SAMPLER, batch_size=5)
+    first = [i for batch in batches(source, book, sampler, range(4)) for i in batch.soundscape_ids]
+    second = [i for batch in batches(source, book, sampler, range(4, 8)) for i in batch.soundscape_ids]
+    assert len(set(first)) == len(first) == 20
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+def test_what_can_be_heard_in_the_background_is_never_a_negative(tmp_path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=8, valid=0, test=0)
+    rows = [
+        dataclasses.replace(row, background=dataclasses.replace(row.background, contains=["hiss"]))
+        for row in folder.soundscapes()
+    ]
+    write_rows(folder.soundscape_shard(0), rows, type(rows[0]))
+    source, book = opened(folder)
+    batch = make_batch(source, book, SAMPLER, 0)
+    k = next(k for k, phrase in enumerate(batch.phrases) if phrase in book.phrases["hiss"])
+    np.testing.assert_array_equal(batch.known[:, k].numpy(), batch.labels[:, k].numpy())
+    others = [i for i in range(len(batch.phrases)) if i != k]
+    assert batch.known[:, others].all()
+
+
+@pytest.mark.parametrize("annotation", ["open", "none"])
+def test_without_closed_annotation_nothing_is_a_negative(tmp_path, annotation: str) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=8, valid=0, test=0)
+    rows = [dataclasses.replace(row, annotation=annotation) for row in folder.soundscapes()]
+    write_rows(folder.soundscape_shard(0), rows, type(rows[0]))
+    batch = make_batch(*opened(folder), SAMPLER, 0)
+    assert (batch.known == batch.labels).all()
+
+
+def test_an_ancestor_of_what_sounds_is_never_a_negative(tmp_path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=8, valid=0, test=0)
+    phrases = [
+        dataclasses.replace(row, ancestors=["warble"]) if row.cluster == "hiss" else row for row in folder.phrases()
+    ]
+    write_rows(folder.phrases_path, phrases, Phrase)
+    source, book = opened(folder)
+    batch = make_batch(source, book, SAMPLER, 0)
+    of = {name: next(k for k, p in enumerate(batch.phrases) if p in book.phrases[name]) for name in TOY_SOUNDS}
+    seen = 0
+    for i in range(len(batch.labels)):
+        if batch.labels[i, of["hiss"]].any() and not batch.labels[i, of["warble"]].any():
+            assert not batch.known[i, of["warble"]].any()
+            seen += 1
+        assert batch.known[i, of["low_tone"]].all()
+    assert seen
+
+
+def test_a_cluster_that_training_never_hears_is_never_asked(toy_dataset: DatasetFolder) -> None:
+    extra = Phrase(phrase="a zebra", label="zebra", cluster="zebra", origin="label", ancestors=[])
+    book = PhraseBook([*toy_dataset.phrases(), extra], set(TOY_SOUNDS))
+    assert "zebra" not in book.phrases
+    assert set(book.phrases) == set(TOY_SOUNDS)
+
+
+def test_a_mixture_has_both_clips_labels_and_captions(toy_dataset: DatasetFolder) -> None:
+    source, book = opened(toy_dataset)
+    plain = make_batch(source, book, SAMPLER, 0)
+    mixed = make_batch(source, book, dataclasses.replace(SAMPLER, mix_share=1.0), 0)
+    assert len(mixed.soundscape_ids) > len(plain.soundscape_ids)
+    assert int(mixed.matches.sum()) > int(plain.matches.sum())
+    column = {phrase: k for k, phrase in enumerate(mixed.phrases)}
+    assert int(mixed.labels.sum()) >= int(plain.labels.sum())
+    assert len(column) == len(mixed.phrases)
+
+
+def test_a_longer_recording_is_cropped_with_its_labels_and_a_shorter_one_padded(toy_dataset: DatasetFolder) -> None:
+    source, book = opened(toy_dataset)
+    short = make_batch(source, book, dataclasses.replace(SAMPLER, clip_duration=2.0), 0)
+    assert short.waveforms.shape == (6, 32_000)
+    assert short.labels.shape[2] == 50
+    long = make_batch(source, book, dataclasses.replace(SAMPLER, clip_duration=6.0), 0)
+    assert long.waveforms.shape == (6, 96_000)
+    assert not long.known[:, :, 100:].any()
+    assert long.known[:, :, :100].all()
+
+
+def test_missing_captions_are_said_before_training(tmp_path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=3, valid=0, test=0)
+    with pytest.raises(FlamError, match=r"no captions 'nicer' \(there: template\)"):
+        SoundscapeSet(folder, "train", caption_set="nicer")
+    shard = folder.caption_shards("template")[0]
+    from manifests.schema import Caption
+
+    write_rows(shard, read_rows(shard, Caption)[1:], Caption)
+    with pytest.raises(FlamError, match="00000000 first"):
+        SoundscapeSet(folder, "train", caption_set="template")
+
+
+def test_a_split_that_is_not_there_names_those_that_are(toy_dataset: DatasetFolder, tmp_path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=3, valid=0, test=0)
+    with pytest.raises(FlamError, match="no valid soundscapes, only train"):
+        SoundscapeSet(folder, "valid", caption_set="template")

@@ -1,0 +1,181 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from manifests.errors import FlamError
+from manifests.store import DatasetFolder
+from training import Detector
+from training.checkpoint import ModelCard, save_model, save_tensors
+from training.config import ModelConfig
+from training.detect import _OpenSpans
+from training.model import FlamModel
+
+TINY = ModelConfig(channels=(4, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("run")
+    card = ModelCard(model=TINY, trained_clusters=("dog",), threshold=0.3)
+    model = FlamModel(TINY)
+    torch.nn.init.constant_(model.frame_logit.bias, 0.0)  # an untrained model whose answers vary around 0.5
+    save_model(folder, model, card)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def detector(run: Path) -> Detector:
+    return Detector.load(run)
+
+
+def recording(path: Path, *, seconds: float, rate: int = 16_000, channels: int = 1) -> Path:
+    rng = np.random.default_rng(0)
+    swell = np.linspace(0.01, 0.1, round(seconds * rate))[:, None]
+    samples = swell * rng.standard_normal((len(swell), channels))
+    soundfile.write(path, samples, rate)
+    return path
+
+
+def test_the_score_of_a_phrase_does_not_depend_on_the_others_asked(detector: Detector, tmp_path: Path) -> None:
+    file = recording(tmp_path / "a.wav", seconds=12)
+    alone = detector.activations(file, ["a dog barks"])
+    beside = detector.activations(file, ["rain", "a dog barks", *(f"phrase {i}" for i in range(30))])
+    np.testing.assert_array_equal(alone[:, 0], beside[:, 1])
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.03, 1.0, 9.99, 10.0, 10.02, 18.5, 65.0])
+def test_any_length_gives_a_probability_for_every_40_ms(detector: Detector, tmp_path: Path, seconds: float) -> None:
+    found = detector.activations(recording(tmp_path / "a.wav", seconds=seconds), ["hiss"])
+    assert len(found) == int(np.ceil(round(seconds * 16_000) / 640))
+    assert ((found > 0) & (found < 1)).all()
+
+
+def test_a_long_file_is_heard_in_windows_that_agree_with_a_short_one(detector: Detector, tmp_path: Path) -> None:
+    """Frames of a window's first 9 s are those of the same 10 s alone: only the margin may differ."""
+    long = recording(tmp_path / "long.wav", seconds=30)
+    samples, rate = soundfile.read(long)
+    soundfile.write(tmp_path / "start.wav", samples[: 10 * rate], rate)
+    whole = detector.activations(long, ["hiss"])
+    start = detector.activations(tmp_path / "start.wav", ["hiss"])
+    np.testing.assert_allclose(whole[:225], start[:225], atol=1e-5)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (44_100, 2), (48_000, 6), (192_000, 1), (44_101, 1)])
+def test_any_rate_and_number_of_channels_is_heard(detector: Detector, tmp_path: Path, rate: int, channels: int) -> None:
+    file = recording(tmp_path / "a.wav", seconds=3, rate=rate, channels=channels)
+    assert abs(len(detector.activations(file, ["hiss"])) - 75) <= 1
+
+
+def test_spans_bridge_short_gaps_and_end_where_the_sound_does() -> None:
+    spans = _OpenSpans("x", 0.5, 0.04)
+    probabilities = np.zeros(40)
+    probabilities[[3, 4, 5, 10, 11, 30]] = 0.9  # a gap of 4 frames, then one of 18
+    spans.add(0, probabilities[:11])
+    spans.add(11, probabilities[11:])
+    found = [(round(d.onset, 2), round(d.offset, 2)) for d in spans.close()]
+    assert found == [(0.12, 0.48), (1.2, 1.24)]
+
+
+def test_a_probability_that_equals_the_threshold_is_no_detection() -> None:
+    spans = _OpenSpans("x", 0.5, 0.04)
+    spans.add(0, np.array([0.5, 0.5]))
+    assert spans.close() == []
+
+
+def test_detections_are_the_runs_of_the_activations(detector: Detector, tmp_path: Path) -> None:
+    file = recording(tmp_path / "a.wav", seconds=25)
+    values = detector.activations(file, ["hiss"])[:, 0]
+    limit = float(np.median(values))
+    found = detector.detect(file, ["hiss"], threshold=limit)
+    covered = np.zeros(len(values), bool)
+    for detection in found:
+        covered[round(detection.onset / 0.04) : round(detection.offset / 0.04)] = True
+    assert found
+    assert covered[values > limit].all()
+    assert covered.sum() >= (values > limit).sum()
+
+
+@pytest.mark.parametrize("phrases", [[], [""], ["dog", "  "]])
+def test_an_empty_phrase_is_refused(detector: Detector, tmp_path: Path, phrases: list[str]) -> None:
+    with pytest.raises(FlamError, match="phrase is empty"):
+        detector.detect(recording(tmp_path / "a.wav", seconds=1), phrases)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(detector: Detector, tmp_path: Path, threshold: float) -> None:
+    with pytest.raises(FlamError, match="threshold"):
+        detector.detect(recording(tmp_path / "a.wav", seconds=1), ["dog"], threshold=threshold)
+
+
+def test_nan_samples_and_empty_and_missing_files_are_refused(detector: Detector, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "nan.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16_000)
+    for name, reason in [("nan.wav", "NaN"), ("empty.wav", "no audio"), ("missing.wav", "no such file")]:
+        with pytest.raises(FlamError, match=reason):
+            detector.detect(tmp_path / name, ["dog"])
+
+
+def copied(run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run, tmp_path / "copy"))
+
+
+def test_a_pickle_in_place_of_the_weights_is_refused_unopened(run: Path, tmp_path: Path) -> None:
+    import pickle
+
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (str(tmp_path / "executed"),))
+
+    folder = copied(run, tmp_path)
+    (folder / "model" / "weights.safetensors").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(FlamError, match=r"damaged or no safetensors"):
+        Detector.load(folder)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "header", "empty"])
+def test_damaged_weights_are_refused(run: Path, tmp_path: Path, damage: str) -> None:
+    folder = copied(run, tmp_path)
+    path = folder / "model" / "weights.safetensors"
+    content = path.read_bytes()
+    bad = {"cut": content[: len(content) // 2], "header": (2**60).to_bytes(8, "little") + content[8:], "empty": b""}
+    path.write_bytes(bad[damage])
+    with pytest.raises(FlamError, match="damaged"):
+        Detector.load(folder)
+
+
+def test_weights_of_another_model_and_nan_weights_are_refused(run: Path, tmp_path: Path) -> None:
+    folder = copied(run, tmp_path)
+    path = folder / "model" / "weights.safetensors"
+    other = FlamModel(TINY.model_copy(update={"width": 32}))
+    save_tensors(path, other.state_dict(), {})
+    with pytest.raises(FlamError, match="another model"):
+        Detector.load(folder)
+    broken = FlamModel(TINY)
+    torch.nn.init.constant_(broken.frame_head.bias, float("nan"))
+    save_tensors(path, broken.state_dict(), {})
+    with pytest.raises(FlamError, match="NaN"):
+        Detector.load(folder)
+
+
+def test_a_model_card_of_a_later_format_or_with_an_unknown_key_is_refused(run: Path, tmp_path: Path) -> None:
+    folder = copied(run, tmp_path)
+    path = folder / "model" / "config.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps({**card, "format_version": 99}))
+    with pytest.raises(FlamError, match="format_version 99"):
+        Detector.load(folder)
+    path.write_text(json.dumps({**card, "treshold": 0.5}))
+    with pytest.raises(FlamError, match="treshold"):
+        Detector.load(folder)
+
+
+def test_a_folder_without_a_model_says_how_to_make_one(tmp_path: Path, toy_dataset: DatasetFolder) -> None:
+    with pytest.raises(FlamError, match="flam-cli train"):
+        Detector.load(tmp_path)

@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from training.config import ModelConfig
+from training.model import FlamModel
+from training.text_encoder import TextEncoder
+
+
+@pytest.fixture(scope="module")
+def model() -> FlamModel:
+    torch.manual_seed(0)
+    return FlamModel(ModelConfig()).eval()
+
+
+def test_the_model_is_compact(model: FlamModel) -> None:
+    assert 1e6 < sum(parameter.numel() for parameter in model.parameters()) < 2e6
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 26, 250])
+def test_every_length_gives_a_unit_vector_for_every_40_ms(model: FlamModel, frames: int) -> None:
+    assert model.config.hop == 0.04
+    vectors, clip = model.embed_audio(torch.randn(1, frames * 640, generator=torch.Generator().manual_seed(1)))
+    assert vectors.shape == (1, frames, 256)
+    assert torch.allclose(vectors.norm(dim=-1), torch.ones(1, frames), atol=1e-5)
+    assert torch.allclose(clip.norm(dim=-1), torch.ones(1), atol=1e-5)
+
+
+def test_untrained_text_is_the_frozen_space_in_which_wordings_of_one_sound_are_near() -> None:
+    text = TextEncoder("wordllama", embed_dim=256, dropout=0.0).eval()
+    dog, bark, horn = text(["a dog barks", "dog barking", "car horn"]).detach()
+    assert float(dog @ bark) > 0.7
+    assert abs(float(dog @ horn)) < 0.3
+
+
+def test_trained_text_hears_the_order_of_words() -> None:
+    text = TextEncoder("hash", embed_dim=256, dropout=0.0).eval()
+    torch.nn.init.normal_(text.residual.weight, std=0.1)
+    torch.nn.init.normal_(text.positions, std=0.1)
+    first, second = text(["rain then a dog", "a dog then rain"]).detach()
+    assert float(first @ second) < 0.999
+
+
+def test_a_text_is_embedded_alike_alone_and_beside_longer_ones() -> None:
+    text = TextEncoder("hash", embed_dim=256, dropout=0.0).eval()
+    torch.nn.init.normal_(text.residual.weight, std=0.1)
+    alone = text(["a dog"])[0].detach()
+    beside = text(["a dog", "a much longer phrase that needs padding beside it"])[0].detach()
+    assert torch.allclose(alone, beside, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["鳥", "🐶", "x" * 3000, "a\nb", "007"])
+def test_any_text_has_a_unit_vector(text: str) -> None:
+    encoder = TextEncoder("wordllama", embed_dim=256, dropout=0.0).eval()
+    assert torch.allclose(encoder([text]).norm(dim=-1), torch.ones(1), atol=1e-4)

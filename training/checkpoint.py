@@ -1,0 +1,77 @@
+"""Checkpoints and finished models on disk: safetensors and JSON, written whole or not at all, nothing unpickled."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from manifests.errors import FlamError
+from manifests.store import read_json, replacing, write_json
+from training.config import FORMAT_VERSION, ModelConfig, Strict, parse
+from training.model import FlamModel
+
+
+class ModelCard(Strict):
+    """RUN/model/config.json: how to build the model, and what it may be asked."""
+
+    format_version: int = FORMAT_VERSION
+    model: ModelConfig
+    trained_clusters: tuple[str, ...]
+    threshold: float  # on probabilities, best on validation data; 0.5 if there was none
+    calibration_scale: float = 1.0  # probability = sigmoid(scale * logit + bias), fitted on validation data
+    calibration_bias: float = 0.0
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON note to one file. It takes the old file's place only when it is whole."""
+    content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(content, str(temporary), metadata={"note": json.dumps(note)})
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the note of a file by `save_tensors`; raises FlamError if it is cut or something else."""
+    if not path.is_file():
+        raise FlamError(f"{path} is missing; train again, or name the folder that `flam-cli train --out` wrote")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            note = json.loads((file.metadata() or {}).get("note", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, note  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FlamError(f"{path} is damaged or no safetensors file ({error}); train again") from None
+
+
+def save_model(run: Path, model: FlamModel, card: ModelCard) -> None:
+    """Write RUN/model: the weights, then the card, whose presence says that both are there."""
+    save_tensors(run / "model" / "weights.safetensors", model.state_dict(), {})
+    write_json(run / "model" / "config.json", card.model_dump())
+
+
+def load_model(run: Path) -> tuple[FlamModel, ModelCard]:
+    """The finished model of a run, ready for use; raises FlamError that says what is wrong with it."""
+    path = run / "model" / "config.json"
+    if not path.exists():
+        raise FlamError(f"no model in {run}: {path} is missing; make one with `flam-cli train DATA --out {run}`")
+    card = parse(ModelCard, read_json(path), path)
+    if card.format_version != FORMAT_VERSION:
+        raise FlamError(f"{path}: format_version {card.format_version}, this flam-cli reads {FORMAT_VERSION}")
+    model = FlamModel(card.model)
+    weights, _ = load_tensors(run / "model" / "weights.safetensors")
+    load_weights(model, weights, run / "model" / "weights.safetensors")
+    return model.eval(), card
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Fill a model; raises FlamError for the weights of another model and for weights that are not finite."""
+    wanted = model.state_dict()
+    for name in [*wanted, *weights]:
+        if name not in weights or name not in wanted or weights[name].shape != wanted[name].shape:
+            raise FlamError(f"{path} holds another model: {name} does not fit its config; train again")
+        if not torch.isfinite(weights[name]).all():
+            raise FlamError(f"{path}: {name} holds NaN or infinite weights; train again")
+    model.load_state_dict(dict(weights))

@@ -1,0 +1,74 @@
+"""What a run is made with. Typed and strict: a misspelt key is an error."""
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from manifests.errors import FlamError
+
+FORMAT_VERSION = 1
+AnyConfig = TypeVar("AnyConfig", bound="Strict")
+
+
+class Strict(BaseModel):
+    """Frozen, and without room for keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Strict):
+    """The compact model. Frames are four spectrogram hops apart: 40 ms."""
+
+    sample_rate: int = 16_000  # Hz
+    num_mels: int = 64
+    fft_samples: int = 512
+    mel_hop_samples: int = 160  # 10 ms
+    channels: tuple[int, int, int, int] = (24, 64, 96, 128)  # of the convolutions at 20, 40, 40 and 80 ms
+    width: int = 160  # of the sequence layers
+    num_layers: int = 2
+    num_heads: int = 4
+    dropout: float = 0.15
+    embed_dim: int = 256  # of frames, clips, phrases and captions
+    text: Literal["wordllama", "hash"] = "wordllama"
+
+    @property
+    def hop(self) -> float:
+        """Seconds from one output frame to the next."""
+        return 4 * self.mel_hop_samples / self.sample_rate
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples from one output frame to the next."""
+        return 4 * self.mel_hop_samples
+
+
+class TrainConfig(Strict):
+    """One training run."""
+
+    model: ModelConfig = ModelConfig()
+    seed: int = 0
+    steps: int = Field(default=4_000, ge=0)
+    batch_size: int = Field(default=32, ge=1)
+    clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
+    num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
+    mix_share: float = Field(default=0.5, ge=0, le=1)  # of the clips with a second soundscape mixed in
+    learning_rate: float = Field(default=2e-3, gt=0)
+    warmup_steps: int = 100
+    weight_decay: float = 0.05
+    ema_decay: float = 0.995  # of the weights that are validated and kept
+    clip_weight: float = 1.0  # FineLAP's alpha
+    frame_weight: float = 1.0  # FineLAP's beta
+    evaluate_every: int = Field(default=500, ge=1)  # steps
+    caption_set: str = "template"
+    held_out: tuple[str, ...] = ()  # labels and clusters never trained on
+
+
+def parse(config: type[AnyConfig], content: Any, path: Path) -> AnyConfig:
+    """A config from what a JSON file held; raises FlamError that names the file and the entry."""
+    try:
+        return config.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise FlamError(f"{path}: {where or 'content'}: {first['msg']}; train again or repair the file") from None

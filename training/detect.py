@@ -1,0 +1,168 @@
+"""When does a recording sound like a text? Any length, any rate, in constant memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from manifests import audio
+from manifests.errors import FlamError
+from training.checkpoint import ModelCard, load_model
+from training.model import FlamModel
+
+_WINDOW_SECONDS, _MARGIN_SECONDS = 10.0, 1.0  # what the model hears at once; what it hears beyond the frames kept
+_GAP_SECONDS = 0.2  # the labels it learned from have no shorter gap
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detection:
+    """One span in which a phrase was heard. Times are seconds from the start of the file."""
+
+    phrase: str
+    onset: float
+    offset: float
+    probability: float  # mean over its active frames
+
+
+class Detector:
+    """A trained model that answers free text. The score of a phrase does not depend on which others are asked."""
+
+    def __init__(self, model: FlamModel, card: ModelCard, *, device: str = "cpu") -> None:
+        self.model = model.to(device).eval()
+        self.card = card
+        self.device = device
+        self.hop = card.model.hop
+        self.sample_rate = card.model.sample_rate
+        self._texts: dict[str, Tensor] = {}  # embedded before
+
+    @classmethod
+    def load(cls, run: Path | str, *, device: str = "cpu") -> "Detector":
+        """The model that `flam-cli train` left in RUN; raises FlamError if there is none or it is damaged."""
+        model, card = load_model(Path(run))
+        return cls(model, card, device=device)
+
+    def detect(self, path: Path | str, phrases: Sequence[str], *, threshold: float | None = None) -> list[Detection]:
+        """Spans in which each phrase's probability is above `threshold` (default: the best on validation data).
+
+        Gaps of up to 0.2 s are bridged. Sorted by onset. Raises FlamError for a file that cannot be read, an empty
+        phrase, or a threshold outside [0, 1).
+        """
+        limit = self.card.threshold if threshold is None else threshold
+        if not 0.0 <= limit < 1.0:
+            raise FlamError(f"threshold {limit:g} is not in [0, 1): give a probability, such as 0.5")
+        spans = [_OpenSpans(phrase, limit, self.hop) for phrase in phrases]
+        for start, block in self.stream(Path(path), phrases):
+            for column, found in enumerate(spans):
+                found.add(start, block[:, column])
+        detections = [detection for found in spans for detection in found.close()]
+        return sorted(detections, key=lambda detection: (detection.onset, detection.phrase))
+
+    def activations(self, path: Path | str, phrases: Sequence[str]) -> Float[np.ndarray, "frame phrase"]:
+        """Probability of each phrase in each frame; frame i covers [i * hop, (i + 1) * hop) seconds."""
+        return np.concatenate([block for _, block in self.stream(Path(path), phrases)])
+
+    def stream(self, path: Path, phrases: Sequence[str]) -> Iterator[tuple[int, Float[np.ndarray, "frame phrase"]]]:
+        """The same in blocks, each with the index of its first frame."""
+        texts = self._embed_phrases(phrases)
+        margin = round(_MARGIN_SECONDS / self.hop)
+        first = 0
+        for window, (is_first, is_last) in self._windows(path):
+            block = self._probabilities(window, texts)[0 if is_first else margin : None if is_last else -margin]
+            yield first, block
+            first += len(block)
+
+    @torch.inference_mode()
+    def _probabilities(
+        self, window: Float[np.ndarray, " sample"], texts: Sequence[Float[Tensor, " dim"]]
+    ) -> Float[np.ndarray, "frame phrase"]:
+        frames, _ = self.model.embed_audio(self._tensor(window))
+        # One phrase at a time: a matrix product may round differently with other columns beside it
+        logits = [self.model.frame_logits(frames, text[None])[0, 0] for text in texts]
+        calibrated = torch.stack(logits, dim=1) * self.card.calibration_scale + self.card.calibration_bias
+        return torch.sigmoid(calibrated).cpu().numpy()
+
+    @torch.inference_mode()
+    def clip_embedding(self, path: Path | str) -> Float[np.ndarray, " dim"]:
+        """Unit vector of a recording as a whole, to compare with those of captions."""
+        total: Tensor | None = None
+        for window, _ in self._windows(Path(path)):
+            _, clip = self.model.embed_audio(self._tensor(window))
+            total = clip[0] * len(window) + (0.0 if total is None else total)
+        if total is None:
+            raise FlamError(f"{path}: no audio in it")
+        return torch.nn.functional.normalize(total, dim=0).cpu().numpy()
+
+    @torch.inference_mode()
+    def caption_embeddings(self, captions: Sequence[str]) -> Float[np.ndarray, "caption dim"]:
+        """Unit vectors of captions."""
+        blocks = [self.model.embed_text(captions[i : i + 256]).cpu().numpy() for i in range(0, len(captions), 256)]
+        return np.concatenate(blocks)
+
+    @torch.inference_mode()
+    def _embed_phrases(self, phrases: Sequence[str]) -> list[Float[Tensor, " dim"]]:
+        if not phrases or not all(phrase.strip() for phrase in phrases):
+            raise FlamError("a phrase is empty; say what to look for, for example --phrase 'a dog barks'")
+        for phrase in phrases:
+            if phrase not in self._texts:  # one at a time: rounding must not depend on what is asked beside it
+                self._texts[phrase] = self.model.embed_text([phrase])[0]
+        return [self._texts[phrase] for phrase in phrases]
+
+    def _windows(self, path: Path) -> Iterator[tuple[Float[np.ndarray, " sample"], tuple[bool, bool]]]:
+        """Overlapping windows of at most 10 s, and whether each is the first and the last."""
+        frame = self.card.model.frame_samples
+        size = round(_WINDOW_SECONDS / self.hop) * frame
+        step = size - 2 * round(_MARGIN_SECONDS / self.hop) * frame
+        waiting, is_first, heard = np.zeros(0, np.float32), True, False
+        for block in audio.stream(path, self.sample_rate):
+            waiting, heard = np.concatenate([waiting, block]), heard or len(block) > 0
+            while len(waiting) > size:
+                yield waiting[:size], (is_first, False)
+                waiting, is_first = waiting[step:], False
+        if not heard:
+            raise FlamError(f"{path}: no audio in it; give a file with at least one sample")
+        yield np.pad(waiting, (0, -len(waiting) % frame)), (is_first, True)
+
+    def _tensor(self, window: Float[np.ndarray, " sample"]) -> Float[Tensor, "one sample"]:
+        # A file with NaN samples would be heard as nothing at all; say so rather than answer
+        if not np.isfinite(window).all():
+            raise FlamError("the recording holds NaN or infinite samples; repair or re-encode it")
+        return torch.from_numpy(window.astype(np.float32))[None].to(self.device)
+
+
+class _OpenSpans:
+    """Turns one phrase's probabilities into spans as they come in."""
+
+    def __init__(self, phrase: str, threshold: float, hop: float) -> None:
+        self.phrase, self.threshold, self.hop = phrase, threshold, hop
+        self.gap = round(_GAP_SECONDS / hop)
+        self.done: list[Detection] = []
+        self.first = self.last = -1  # frames of the open span
+        self.total, self.count = 0.0, 0
+
+    def add(self, start: int, probabilities: Float[np.ndarray, " frame"]) -> None:
+        for index in np.flatnonzero(probabilities > self.threshold):
+            frame = start + int(index)
+            if self.count and frame - self.last - 1 > self.gap:
+                self.close()
+            if not self.count:
+                self.first = frame
+            self.last = frame
+            self.total += float(probabilities[index])
+            self.count += 1
+
+    def close(self) -> list[Detection]:
+        if self.count:
+            self.done.append(
+                Detection(
+                    phrase=self.phrase,
+                    onset=round(self.first * self.hop, 6),
+                    offset=round((self.last + 1) * self.hop, 6),
+                    probability=self.total / self.count,
+                )
+            )
+        self.total, self.count = 0.0, 0
+        return self.done

@@ -1,0 +1,108 @@
+"""Phrases and captions -> unit vectors: frozen word vectors, and trained layers that see the order of the words."""
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+MAX_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """Text as the rows of a frozen table of vectors."""
+
+    vectors: Float[Tensor, "token dim"]
+    tokenize: Callable[[Sequence[str]], list[list[int]]]  # the rows of each text, in order
+
+
+@functools.cache
+def token_table(name: Literal["wordllama", "hash"]) -> TokenTable:
+    """The frozen table of a name: word vectors, or random ones for tests."""
+    return _wordllama() if name == "wordllama" else _hashed()
+
+
+def _wordllama() -> TokenTable:
+    """wordllama's token vectors (256-d, MIT), from the files inside its wheel: no download."""
+    import wordllama
+
+    loaded = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
+    tokenizer = loaded.tokenizer
+    tokenizer.no_padding()
+
+    def tokenize(texts: Sequence[str]) -> list[list[int]]:
+        return [encoded.ids for encoded in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    return TokenTable(torch.from_numpy(np.array(loaded.embedding, dtype=np.float32)), tokenize)
+
+
+def _hashed() -> TokenTable:
+    """A random but fixed vector per word, chosen by a hash of its letters: it knows no synonyms."""
+    vectors = torch.randn(512, 256, generator=torch.Generator().manual_seed(0)) / 16
+
+    def row(word: str) -> int:
+        return int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little") % len(vectors)
+
+    def tokenize(texts: Sequence[str]) -> list[list[int]]:
+        return [[row(word) for word in re.findall(r"\w+", text.lower())] for text in texts]
+
+    return TokenTable(vectors, tokenize)
+
+
+class TextEncoder(nn.Module):
+    """Frozen token vectors, averaged, plus a trained residual from a layer over the token sequence.
+
+    The residual starts at zero: an untrained encoder is the frozen space itself, in which unseen words have their
+    place already.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, name: Literal["wordllama", "hash"], *, embed_dim: int, dropout: float) -> None:
+        super().__init__()
+        table = token_table(name)
+        self._tokenize = table.tokenize
+        dim = table.vectors.shape[1]
+        self.register_buffer("vectors", table.vectors, persistent=False)
+        self.positions = nn.Parameter(torch.zeros(MAX_TOKENS, dim))
+        self.order = nn.TransformerEncoderLayer(
+            dim, 4, dim_feedforward=dim, dropout=dropout, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.residual = nn.Linear(dim, embed_dim)
+        self.project = nn.Linear(dim, embed_dim, bias=False)
+        nn.init.zeros_(self.residual.weight)
+        nn.init.zeros_(self.residual.bias)
+        nn.init.eye_(self.project.weight)
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
+        """One unit vector a text. A text without any known token gets the vector of nothing."""
+        tokens, present = self._batch(texts)
+        weights = present.unsqueeze(-1).float()
+        vectors = functional.normalize(self.vectors[tokens], dim=-1) * weights
+        pooled = functional.normalize(self.vectors[tokens].mul(weights).sum(1), dim=-1)
+        seen = self.order(vectors + self.positions[: tokens.shape[1]], src_key_padding_mask=~present)
+        change = self.residual(_mean(seen, weights))
+        return functional.normalize(self.project(pooled) + change, dim=-1)
+
+    def _batch(self, texts: Sequence[str]) -> tuple[Int[Tensor, "text token"], Bool[Tensor, "text token"]]:
+        rows = [ids[:MAX_TOKENS] or [0] for ids in self._tokenize(texts)]
+        length = max(len(row) for row in rows)
+        device = self.vectors.device
+        tokens = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)
+        present = torch.tensor([[i < len(row) for i in range(length)] for row in rows], device=device)
+        return tokens, present
+
+
+def _mean(
+    values: Float[Tensor, "text token dim"], weights: Float[Tensor, "text token one"]
+) -> Float[Tensor, "text dim"]:
+    return (values * weights).sum(1) / weights.sum(1)

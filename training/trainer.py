@@ -1,0 +1,121 @@
+"""What one optimizer step does, and all that the next one depends on."""
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manifests.errors import FlamError
+from training.augment import SpectrogramAugment
+from training.checkpoint import load_tensors, load_weights, save_tensors
+from training.config import TrainConfig
+from training.data import Batch
+from training.losses import clip_loss, frame_loss
+from training.model import FlamModel
+
+Losses = dict[str, float]
+
+
+class Trainer:
+    """Model, averaged model and optimizer at one step."""
+
+    def __init__(self, config: TrainConfig, *, device: str) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.device, self.step = config, torch.device(device), 0
+        self.model = FlamModel(config.model).to(self.device)
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.augment = SpectrogramAugment()
+        matrices = [p for p in self.model.parameters() if p.ndim > 1]
+        others = [p for p in self.model.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
+        )
+
+    def learn(self, batch: Batch) -> Losses:
+        """One optimizer step; raises FlamError that names the soundscapes if the loss is not finite."""
+        torch.manual_seed(_seed_of(self.config.seed, self.step))
+        self._set_learning_rate()
+        self.model.train()
+        clip, frame = self._losses(batch)
+        loss = self.config.clip_weight * clip + self.config.frame_weight * frame
+        if not torch.isfinite(loss):
+            named = ", ".join(batch.soundscape_ids[:8])
+            raise FlamError(
+                f"the loss is {loss.item()} at step {self.step}, on soundscapes {named}; "
+                "listen to them, or lower --learning-rate"
+            )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+        self.optimizer.step()
+        self.step += 1
+        self._average_weights()
+        return {"loss": loss.item(), "clip_loss": clip.item(), "frame_loss": frame.item()}
+
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=_has_bf16(self.device)):
+            frames, clips = self.model.embed_audio(batch.waveforms.to(self.device), self.augment)
+        phrases, captions = self.model.embed_text(batch.phrases), self.model.embed_text(batch.captions)
+        clip = clip_loss(self.model.clip_logits(clips, captions), batch.matches.to(self.device))
+        logits = self.model.frame_logits(frames, phrases)
+        return clip, frame_loss(logits, batch.labels.to(self.device), batch.known.to(self.device))
+
+    def _set_learning_rate(self) -> None:
+        """Linear warm-up, then half a cosine down to nothing at the last step."""
+        warmup = min(1.0, (self.step + 1) / self.config.warmup_steps)
+        decay = 0.5 + 0.5 * math.cos(math.pi * self.step / self.config.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * warmup * decay
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        decay = min(self.config.ema_decay, self.step / (self.step + 10))
+        current = self.model.state_dict()
+        for name, mean in self.average.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(current[name], 1 - decay)
+            else:
+                mean.copy_(current[name])
+
+    def save(self, path: Path, note: dict[str, Any]) -> None:
+        """Everything that the next step depends on."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
+        save_tensors(path, tensors, {"step": self.step, **note})
+
+    def restore(self, path: Path) -> dict[str, Any]:
+        """Go on from a checkpoint by `save`; returns its note."""
+        tensors, note = load_tensors(path)
+        load_weights(self.model, _under("model.", tensors), path)
+        load_weights(self.average, _under("average.", tensors), path)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("optimizer.", tensors).items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.step = int(note["step"])
+        return note
+
+
+def _seed_of(seed: int, step: int) -> int:
+    """Dropout and augmentation of a step are drawn from (seed, step) alone, so that a resumed run draws the same."""
+    return int(np.random.SeedSequence(seed, spawn_key=(2, step)).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 there: on a CPU, only with instructions made for it."""
+    if device.type != "cpu":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported()

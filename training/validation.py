@@ -1,0 +1,93 @@
+"""What validation data say about a model in training: how good it is, how to calibrate it, and where to cut."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from manifests.schema import Soundscape
+from manifests.store import DatasetFolder, read_table
+from training.detect import Detector
+from training.metrics import best_threshold, segment_f1
+from training.scored import ScoredSplit, collect_scores, split_soundscapes
+
+_MAX_SOUNDSCAPES = 200  # enough for a mean over labels that is steady to about a hundredth
+_EXTREME = 1e-7  # probabilities nearer to 0 or 1 are taken as this near
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Measured on validation soundscapes, whose sources were not trained on."""
+
+    auroc_all: float
+    auroc_active: float
+    segment_f1: float  # macro, at `threshold`
+    threshold: float  # on calibrated probabilities; the best for all labels together
+    calibration_scale: float
+    calibration_bias: float
+
+    def score(self) -> float:
+        """What the best checkpoint is chosen by: telling one sound from another, not sound from silence."""
+        return self.auroc_active
+
+
+def validate(detector: Detector, folder: DatasetFolder) -> Validation | None:
+    """Measure a detector that is not calibrated yet; None if the dataset has no validation soundscapes."""
+    if not any("valid" in read_table(path, Soundscape)["split"].to_pylist() for path in folder.soundscape_shards()):
+        return None
+    scored = collect_scores(detector, folder, split_soundscapes(folder, "valid", limit=_MAX_SOUNDSCAPES))
+    scale, bias = fit_calibration(*_cells(scored))
+    scores, truth, known = scored.segments()
+    calibrated = sigmoid(scale * logit(scores) + bias)
+    # In steps of the scores' own distribution: with rare sounds, the best threshold lies far below 0.5
+    grid = np.unique(np.round(np.quantile(calibrated, np.linspace(0.5, 0.9999, 200)), 4))
+    threshold = best_threshold(calibrated, truth, known, grid=tuple(grid[(grid > 0) & (grid < 1)].tolist()) or (0.5,))
+    return Validation(
+        auroc_all=scored.auroc(active_only=False).macro or 0.0,
+        auroc_active=scored.auroc(active_only=True).macro or 0.0,
+        segment_f1=segment_f1(calibrated, truth, known, threshold=threshold).macro or 0.0,
+        threshold=threshold,
+        calibration_scale=scale,
+        calibration_bias=bias,
+    )
+
+
+def fit_calibration(probabilities: Float[np.ndarray, " cell"], truth: Bool[np.ndarray, " cell"]) -> tuple[float, float]:
+    """Scale and bias with which sigmoid(scale * logit + bias) is the most likely probability (Platt scaling).
+
+    Newton's method on counts per bin of logits, 0.05 wide. Without both outcomes there is nothing to fit: (1, 0).
+    """
+    if truth.all() or not truth.any():
+        return 1.0, 0.0
+    bins = np.round(logit(probabilities) / 0.05).astype(int)
+    values, index = np.unique(bins, return_inverse=True)
+    x, total = values * 0.05, np.bincount(index).astype(float)
+    positive = np.bincount(index, weights=truth)
+    design, weights = np.stack([x, np.ones_like(x)]), np.array([1.0, 0.0])
+    for _ in range(50):
+        expected = sigmoid(weights @ design)
+        gradient = design @ (positive - total * expected)
+        hessian = (design * (total * expected * (1 - expected))) @ design.T + 1e-6 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        weights = weights + step * min(1.0, 2.0 / np.abs(step).max())  # a long step can overshoot on few cells
+        if np.abs(step).max() < 1e-8:
+            break
+    return float(weights[0]), float(weights[1])
+
+
+def logit(probabilities: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+    """log(p / (1 - p)), finite at 0 and 1."""
+    p = np.clip(probabilities.astype(np.float64), _EXTREME, 1 - _EXTREME)
+    return np.log(p / (1 - p))
+
+
+def sigmoid(logits: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
+    """1 / (1 + exp(-x)) without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * logits))
+
+
+def _cells(scored: ScoredSplit) -> tuple[Float[np.ndarray, " cell"], Bool[np.ndarray, " cell"]]:
+    """Every frame of every label whose truth is known."""
+    scores = [clip.scores[:, clip.known].ravel() for clip in scored.clips]
+    truth = [clip.truth[:, clip.known].ravel() for clip in scored.clips]
+    return np.concatenate(scores), np.concatenate(truth)
