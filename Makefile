@@ -1,7 +1,7 @@
 # Everything happens in .venv, which the first target that needs it makes. `make help` lists the targets.
 #
 #   PYTHON=/path/to/python3.12 make demo     another Python (3.11 or newer)
-#   DEMO='--output /tmp/demo' make demo      options for flam-cli demo
+#   DEMO='--out /tmp/demo' make demo      options for flam-cli demo
 
 PYTHON ?= python3
 BIN := .venv/bin

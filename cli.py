@@ -169,7 +169,7 @@ def caption(
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0913 - as above
     data: Annotated[Path, typer.Argument(help="Dataset folder with captions.")],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
     steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 4_000,

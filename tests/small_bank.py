@@ -48,6 +48,8 @@ def default_sounds() -> list[Sound]:
         for place, seconds in enumerate((0.05, 0.3, 1.0, 2.5, 4.0, 12.0)):
             name = ("click", "beep", "horn", "siren", "alarm", "engine")[place]
             sound = tone(seconds, 400 + 37 * place + 11 * number) * (1 + noise(seconds, place))
+            if name == "alarm":  # fades by 15 dB a second: where it ends depends on its level
+                sound *= 10 ** (-15 / 20 * np.arange(len(sound)) / 16000)
             sounds.append(Sound(samples=sound, label=name, split=split))
         gap = np.concatenate([tone(1, 900), np.zeros(8000), tone(1, 900)])
         sounds.append(Sound(samples=gap, label="knock", split=split))

@@ -163,6 +163,14 @@ def test_a_slice_starts_where_its_source_is_active(tmp_path: Path) -> None:
     assert starts.max() - starts.min() > 1.5
 
 
+def test_a_slice_of_a_source_that_is_active_near_its_end_only_is_its_end(tmp_path: Path) -> None:
+    late = np.concatenate([np.zeros(8 * 16000), tone(2, 500)])
+    sounds = [Sound(samples=noise(3, 1), role="background", label="wind"), Sound(samples=late)]
+    bank = write_bank(tmp_path / "bank", sounds)
+    recipe = Recipe(name="test", max_event_duration=4.0)
+    assert {made.events[0].source_start for made in plans(bank, 20, recipe)} == {6 * 16000}
+
+
 def test_a_fade_longer_than_half_a_clip_leaves_it_out(bank: Bank) -> None:
     recipe = Recipe(name="test", fade=0.1)
     catalogue = catalogue_of(bank, recipe)

@@ -133,6 +133,7 @@ def test_a_killed_run_is_finished_by_the_next_to_the_same_bytes(
     assert len(list(out.glob("soundscapes/[0-9]*.parquet"))) < 3
     (out / "audio" / "00002").mkdir(exist_ok=True)
     (out / "audio" / "00002" / "new-00000200.wav").write_bytes(b"half")
+    (out / "audio" / "00002" / "00000240.wav").write_bytes(b"of a run for more soundscapes")
     (out / "soundscapes").mkdir(exist_ok=True)
     (out / "soundscapes" / ".00001.parquet.1.tmp").write_bytes(b"half")
     simulate(bank_dir, out, recipe=RECIPE, num=230, seed=5, workers=1)
