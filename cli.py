@@ -104,9 +104,6 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     split: Annotated[
         Literal["train", "valid", "test"] | None, typer.Option(help="Of all soundscapes; else by the recipe's shares.")
     ] = None,
-    hold_out: Annotated[
-        Path | None, typer.Option(help="File of labels, one a line, that only test soundscapes may hold.")
-    ] = None,
     seed: Seed = 0,
     workers: Workers = None,
 ) -> None:
@@ -115,7 +112,6 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     Example: flam-cli simulate --bank bank --num 1000 --out data
     """
     from curation.config import load_recipe
-    from curation.simulate import read_labels
     from curation.simulate import simulate as make_soundscapes
 
     report = make_soundscapes(
@@ -127,7 +123,6 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         engine=engine,
         audio_format=audio,
         split=split,
-        hold_out=read_labels(hold_out) if hold_out else (),
         workers=workers,
     )
     for name in report.missing_splits:
@@ -228,7 +223,13 @@ def evaluate(
     if captions is None and "template" in folder.caption_sets():
         captions = "template"
     result = measure(
-        detector, folder, split=split, threshold=detector.card.threshold, caption_set=captions, limit=limit
+        detector,
+        folder,
+        split=split,
+        threshold=detector.card.threshold,
+        caption_set=captions,
+        trained_clusters=detector.card.trained_clusters,
+        limit=limit,
     )
     write_json(run / "metrics.json", result.to_dict())
     if as_json:

@@ -97,6 +97,7 @@ class Recipe(StrictModel):
     background_lufs: Quantity = Constant(distribution="constant", value=-50.0)
     events: IntegerUniform = IntegerUniform(distribution="integer_uniform", low=1, high=5)
     balance: Literal["sources", "labels"] = "sources"  # which of them are equally likely
+    hold_out: tuple[str, ...] = ()  # labels or clusters that test soundscapes only may hold
     snr_db: Quantity = Uniform(distribution="uniform", low=12.0, high=20.0)
     max_event_duration: float = Field(default=7.5, gt=0)  # of a longer source, a slice is taken
     repeat_below: float = Field(default=3.0, ge=0)  # a shorter source occurs `repeats` times

@@ -66,9 +66,12 @@ class Catalogue:
         # Scaper cannot fade a sound that is shorter than its fades.
         self.min_samples = 2 * int(recipe.fade * sample_rate)
         self.num_too_short = 0
+        _check_held_out(recipe, clips)
         foregrounds: dict[str, list[int]] = defaultdict(list)
         backgrounds: dict[str, list[int]] = defaultdict(list)
         for index, clip in enumerate(clips):
+            if clip.split != "test" and _names(clip) & set(recipe.hold_out):
+                continue
             if clip.role == "background":
                 backgrounds[clip.split].append(index)
             elif clip.num_samples >= max(1, self.min_samples):
@@ -165,6 +168,17 @@ class _Pool:
 
 def _clusters(clip: SourceClip) -> set[str]:
     return {clip.cluster, *clip.contains}
+
+
+def _names(clip: SourceClip) -> set[str]:
+    return {clip.label, *_clusters(clip)}
+
+
+def _check_held_out(recipe: Recipe, clips: Sequence[SourceClip]) -> None:
+    known = {name for clip in clips for name in _names(clip)}
+    for name in recipe.hold_out:
+        if name not in known:
+            raise FlamError(f"recipe {recipe.name}: hold_out names {name!r}, but no clip of the bank has that label")
 
 
 def _union(places: Iterable[Sequence[int]]) -> Indices:

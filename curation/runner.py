@@ -19,12 +19,18 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _QUEUED_PER_WORKER = 2  # no worker waits, and memory does not grow with the number of tasks
-_THREAD_LIMITS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
+_FREED_MEMORY_KEPT = str(64 << 20)  # bytes
+_WORKER_ENVIRONMENT = {
+    # NumPy's libraries read these at import: each worker with all cores would be in the way
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    # glibc gives an array of a megabyte back to the system as soon as it is freed, and the page
+    # faults of the next one cost as much as the arithmetic on it
+    "MALLOC_TRIM_THRESHOLD_": _FREED_MEMORY_KEPT,
+    "MALLOC_MMAP_THRESHOLD_": _FREED_MEMORY_KEPT,
+}
 
 
 def available_cores() -> int:
@@ -74,7 +80,7 @@ def _run_in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], workers: int
 ) -> Iterator[tuple[int, Result]]:
     others = set(multiprocessing.active_children())
-    with _one_thread_each():
+    with _worker_environment():
         pool = ProcessPoolExecutor(
             min(workers, len(tasks)),
             multiprocessing.get_context("spawn"),
@@ -141,10 +147,10 @@ def _stop(pool: ProcessPoolExecutor, others: set[multiprocessing.process.BasePro
 
 
 @contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Limit what workers read when they import NumPy: each with all cores would be in the way."""
-    added = [name for name in _THREAD_LIMITS if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, "1"))
+def _worker_environment() -> Iterator[None]:
+    """What new processes inherit; nothing that the user has set is changed."""
+    added = {name: value for name, value in _WORKER_ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:

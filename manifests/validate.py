@@ -261,8 +261,8 @@ def _check_finite(record: Event | Background, fields: tuple[str, ...]) -> Iterat
 
 def _check_licences(row: Soundscape) -> Iterator[_Finding]:
     sources: list[Event | Background] = [*row.events, *([row.background] if row.background is not None else [])]
-    wanted = sorted({source.licence for source in sources if source.licence is not None})
-    if sources and any(source.licence is not None for source in sources) and row.licences != wanted:
+    wanted = sorted({source.licence for source in sources if source.licence})  # where one is known
+    if row.licences != wanted:
         yield "licences", f"{row.licences}, but its sources have {wanted}"
 
 

@@ -210,3 +210,18 @@ def test_levels_are_drawn_for_every_copy(bank: Bank) -> None:
     assert len(set(levels)) == len(levels)
     assert 12 <= min(levels) < 12.5
     assert 19.5 < max(levels) <= 20
+
+
+def test_what_is_held_out_is_met_in_test_soundscapes_only(bank: Bank) -> None:
+    held = min(clip.label for clip in bank.clips if clip.role == "foreground" and clip.split == "test")
+    assert any(clip.label == held and clip.split == "train" for clip in bank.clips)
+    met: Counter[str] = Counter()
+    for made in plans(bank, 300, Recipe(name="held", hold_out=(held,))):
+        met[made.split] += any(bank.clips[event.clip].label == held for event in made.events)
+    assert met["train"] == met["valid"] == 0
+    assert met["test"] > 0
+
+
+def test_a_held_out_label_that_no_clip_has_is_an_error(bank: Bank) -> None:
+    with pytest.raises(FlamError, match="hold_out names 'zebar'"):
+        catalogue_of(bank, Recipe(name="held", hold_out=("zebar",)))

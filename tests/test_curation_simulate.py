@@ -292,5 +292,5 @@ def test_a_full_disk_is_one_line_and_finished_shards_stay(
 
 def test_a_place_that_cannot_be_written_is_one_line(bank_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(FlamError, match="cannot write to"):
+    with pytest.raises(FlamError, match=r"cannot write .*Not a directory"):
         simulate(bank_dir, tmp_path / "file" / "data", recipe=RECIPE, num=1, workers=1)

@@ -61,7 +61,6 @@ class TrainConfig(Strict):
     frame_weight: float = 1.0  # FineLAP's beta
     evaluate_every: int = Field(default=500, ge=1)  # steps
     caption_set: str = "template"
-    held_out: tuple[str, ...] = ()  # labels and clusters never trained on
 
 
 def parse(config: type[AnyConfig], content: Any, path: Path) -> AnyConfig:

@@ -79,7 +79,7 @@ def evaluate(
     split: str = "test",
     threshold: float | None = None,
     caption_set: str | None = None,
-    held_out: Collection[str] = (),
+    trained_clusters: Collection[str] | None = None,
     limit: int | None = None,
 ) -> Evaluation:
     """All metrics of a detector on one split of a dataset.
@@ -90,7 +90,7 @@ def evaluate(
         split: train, valid or test.
         threshold: for a second segment F1 beside the one at 0.5; choose it on the validation split.
         caption_set: captions to measure retrieval with.
-        held_out: labels or clusters that were not trained on; AUROC is then also given for them and for the others.
+        trained_clusters: what the model was trained on; AUROC is then also given for these labels and for the others.
         limit: only the first soundscapes.
     """
     soundscapes = split_soundscapes(folder, split, limit=limit)
@@ -101,7 +101,8 @@ def evaluate(
     segments = scored.segments()
     default = segment_f1(*segments, threshold=DEFAULT_THRESHOLD)
     chosen = segment_f1(*segments, threshold=threshold) if threshold is not None else None
-    is_held_out = np.array([bool({query.cluster, query.label} & set(held_out)) for query in scored.queries])
+    trained = {query.cluster for query in scored.queries} if trained_clusters is None else set(trained_clusters)
+    is_held_out = np.array([query.cluster not in trained for query in scored.queries])
     return Evaluation(
         split=split,
         num_soundscapes=len(soundscapes),
@@ -113,7 +114,7 @@ def evaluate(
         segment_f1=chosen,
         retrieval=_retrieval(detector, folder, soundscapes, captions) if captions is not None else None,
         labels=_label_rows(scored, is_held_out, (auroc_all, auroc_active, (chosen or default).labels), psds_result),
-        groups=_groups(is_held_out, auroc_all, auroc_active) if held_out else {},
+        groups=_groups(is_held_out, auroc_all, auroc_active) if is_held_out.any() else {},
     )
 
 

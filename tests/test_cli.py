@@ -1,0 +1,199 @@
+"""The commands as a user meets them."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from conftest import make_toy_dataset
+from typer.testing import CliRunner
+
+import cli
+from manifests.errors import FlamError
+from manifests.store import DatasetFolder
+from training.checkpoint import ModelCard, save_model
+from training.config import ModelConfig
+from training.model import FlamModel
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ["demo", "bank", "simulate", "caption", "train", "evaluate", "detect", "validate"]
+TINY = ModelConfig(channels=(4, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
+
+
+def invoke(*arguments: object) -> tuple[str, str]:
+    """What a command that ends well prints on stdout and stderr."""
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout, result.stderr
+
+
+def as_process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("run")
+    model = FlamModel(TINY)
+    torch.nn.init.constant_(model.frame_logit.bias, 0.0)
+    save_model(folder, model, ModelCard(model=TINY, trained_clusters=("hiss",), threshold=0.4))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DatasetFolder:
+    return make_toy_dataset(tmp_path_factory.mktemp("toy") / "data", train=6, valid=2, test=4)
+
+
+def recording(data: DatasetFolder) -> Path:
+    return sorted((data.root / "audio").rglob("*.wav"))[0]
+
+
+def test_the_commands_are_just_these() -> None:
+    assert [command.callback.__name__ for command in cli.app.registered_commands] == COMMANDS
+
+
+def test_the_options_are_just_these() -> None:
+    """A new option is a decision: add it here, to the README or the docs, and to the changelog."""
+    found = {name: sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_of(name))) - {"--help"}) for name in COMMANDS}
+    assert found == {
+        "demo": ["--out", "--seed", "--workers"],
+        "bank": ["--out", "--rate", "--seed", "--test-share", "--valid-share", "--workers"],
+        "simulate": [
+            "--audio", "--bank", "--engine", "--num", "--out", "--recipe", "--seed", "--split", "--workers",
+        ],
+        "caption": ["--base-url", "--concurrency", "--limit", "--model", "--name", "--seed", "--via"],
+        "train": [
+            "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate", "--out", "--seed", "--steps",
+        ],
+        "evaluate": ["--captions", "--device", "--json", "--limit", "--split"],
+        "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold"],
+        "validate": ["--no-read-audio", "--read-audio"],
+    }  # fmt: skip
+
+
+def help_of(command: str) -> str:
+    result = CliRunner().invoke(cli.app, [command, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
+    assert result.exit_code == 0
+    return result.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    assert f"Example: flam-cli {command}" in help_of(command)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, cli\nfrom typer.testing import CliRunner\n"
+        "assert CliRunner().invoke(cli.app, ['detect', '--help']).exit_code == 0\n"
+        "print([m for m in ('torch', 'pandas', 'pyarrow', 'scaper', 'openai', 'datasets', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_users_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    done = as_process("validate", tmp_path / "nothing")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "nothing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_option_is_exit_code_2() -> None:
+    assert as_process("simulate", "--nmu", "3").returncode == 2
+
+
+def test_detect_prints_data_on_stdout_and_talk_on_stderr(run: Path, data: DatasetFolder) -> None:
+    out, _ = invoke("detect", run, recording(data), "--phrase", "hiss", "--phrase", "=1+1", "--threshold", "0.01", "--json")
+    rows = json.loads(out)
+    assert rows
+    assert set(rows[0]) == {"file", "onset", "offset", "phrase", "probability"}
+    assert {row["phrase"] for row in rows} == {"hiss", "=1+1"}
+    out, _ = invoke("detect", run, recording(data), "--phrase", "=1+1", "--threshold", "0.01", "--csv")
+    table = list(csv.DictReader(io.StringIO(out)))
+    assert {row["phrase"] for row in table} == {"'=1+1"}  # a spreadsheet must not compute it
+    out, _ = invoke("detect", run, recording(data), "--phrase", "[red]x", "--threshold", "0.01")
+    assert "[red]x" in out  # not taken for markup
+
+
+def test_detect_draws_a_picture(run: Path, data: DatasetFolder, tmp_path: Path) -> None:
+    invoke("detect", run, recording(data), "--phrase", "hiss", "--plot", tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_detect_goes_on_after_a_bad_file_and_says_so(run: Path, data: DatasetFolder, tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    arguments = [run, tmp_path / "bad.wav", recording(data), "--phrase", "hiss", "--threshold", "0.01", "--json"]
+    done = as_process("detect", *arguments)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)
+    assert "1 of 2 files" in done.stderr
+    assert "bad.wav" in done.stderr
+
+
+def test_evaluate_writes_the_metrics_that_it_prints(run: Path, data: DatasetFolder) -> None:
+    out, _ = invoke("evaluate", run, data.root, "--json")
+    printed = json.loads(out)
+    assert printed == json.loads((run / "metrics.json").read_text())
+    assert printed["num_soundscapes"] == 4
+    assert {"auroc_all", "auroc_active", "psds1", "psds1_a", "segment_f1", "retrieval"} <= set(printed)
+    # three of the four labels were never trained on by this run
+    assert printed["groups"]["trained_on"]["num_labels"] == 1
+    table, _ = invoke("evaluate", run, data.root)
+    assert "PSDS1_A" in table
+
+
+def test_validate_finds_what_is_broken(data: DatasetFolder, tmp_path: Path) -> None:
+    assert "is sound" in invoke("validate", data.root, "--read-audio")[1]
+    broken = DatasetFolder(Path(shutil.copytree(data.root, tmp_path / "data")))
+    recording(broken).unlink()
+    done = as_process("validate", broken.root)
+    assert done.returncode == 1
+    assert recording(data).stem in done.stdout
+
+
+def test_train_says_what_is_wrong_with_an_option(data: DatasetFolder, tmp_path: Path) -> None:
+    with pytest.raises(FlamError, match="learning_rate"):
+        CliRunner().invoke(
+            cli.app, ["train", str(data.root), "--out", str(tmp_path / "r"), "--learning-rate", "-1"],
+            catch_exceptions=False,
+        )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_whole_pipeline_on_a_folder_of_ones_own(tmp_path: Path) -> None:
+    """From folders to a detection, by the README's commands."""
+    import numpy as np
+    from conftest import TOY_RATE, TOY_SOUNDS, toy_sound
+
+    rng = np.random.default_rng(0)
+    for label in TOY_SOUNDS:
+        folder = tmp_path / "sounds" / "foreground" / label
+        folder.mkdir(parents=True)
+        for i in range(4):
+            soundfile.write(folder / f"{i}.wav", toy_sound(label, rng, 8_000 + 2_000 * i), TOY_RATE)
+    folder = tmp_path / "sounds" / "background" / "room tone"
+    folder.mkdir(parents=True)
+    for i in range(4):
+        soundfile.write(folder / f"{i}.wav", 0.01 * rng.standard_normal(12 * TOY_RATE), TOY_RATE)
+    bank, data, run = tmp_path / "bank", tmp_path / "data", tmp_path / "run"
+    invoke("bank", tmp_path / "sounds", "--out", bank, "--rate", 16_000, "--workers", 1)
+    invoke("simulate", "--bank", bank, "--num", 30, "--out", data, "--workers", 1)
+    invoke("caption", data)
+    invoke("train", data, "--out", run, "--steps", 3, "--batch-size", 4, "--evaluate-every", 3)
+    invoke("evaluate", run, data)
+    invoke("validate", data, "--read-audio")
+    out, _ = invoke("detect", run, recording(DatasetFolder(data)), "--phrase", "a high tone", "--json")
+    assert isinstance(json.loads(out), list)
