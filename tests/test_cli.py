@@ -64,7 +64,9 @@ def test_the_commands_are_just_these() -> None:
 
 def test_the_options_are_just_these() -> None:
     """A new option is a decision: add it here, to the README or the docs, and to the changelog."""
-    found = {name: sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_of(name))) - {"--help"}) for name in COMMANDS}
+    found = {
+        name: sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_of(name))) - {"--help"}) for name in COMMANDS
+    }
     assert found == {
         "demo": ["--out", "--seed", "--workers"],
         "bank": ["--out", "--rate", "--seed", "--test-share", "--valid-share", "--workers"],
@@ -116,7 +118,9 @@ def test_a_wrong_option_is_exit_code_2() -> None:
 
 
 def test_detect_prints_data_on_stdout_and_talk_on_stderr(run: Path, data: DatasetFolder) -> None:
-    out, _ = invoke("detect", run, recording(data), "--phrase", "hiss", "--phrase", "=1+1", "--threshold", "0.01", "--json")
+    out, _ = invoke(
+        "detect", run, recording(data), "--phrase", "hiss", "--phrase", "=1+1", "--threshold", "0.01", "--json"
+    )
     rows = json.loads(out)
     assert rows
     assert set(rows[0]) == {"file", "onset", "offset", "phrase", "probability"}

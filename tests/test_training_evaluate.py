@@ -101,7 +101,9 @@ def test_hearing_that_something_sounds_is_chance_over_active_frames(toy_dataset)
 
 
 def test_metrics_are_json_and_a_table(toy_dataset):
-    result = evaluate(Oracle(toy_dataset), toy_dataset, caption_set="template", trained_clusters=["low_tone", "high_tone", "warble"])
+    result = evaluate(
+        Oracle(toy_dataset), toy_dataset, caption_set="template", trained_clusters=["low_tone", "high_tone", "warble"]
+    )
     found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert {row["label"]: row["held_out"] for row in found["labels"]}["hiss"] is True
     assert found["groups"]["held_out"] == {"num_labels": 1, "auroc_all": 1.0, "auroc_active": 1.0}

@@ -52,3 +52,10 @@ def test_a_text_is_embedded_alike_alone_and_beside_longer_ones() -> None:
 def test_any_text_has_a_unit_vector(text: str) -> None:
     encoder = TextEncoder("wordllama", embed_dim=256, dropout=0.0).eval()
     assert torch.allclose(encoder([text]).norm(dim=-1), torch.ones(1), atol=1e-4)
+
+
+def test_the_level_of_a_recording_does_not_matter(model: FlamModel) -> None:
+    samples = 0.1 * torch.randn(1, 64_000, generator=torch.Generator().manual_seed(2))
+    loud, _ = model.embed_audio(samples)
+    quiet, _ = model.embed_audio(0.05 * samples)
+    assert torch.allclose(loud, quiet, atol=1e-2)

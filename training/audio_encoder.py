@@ -58,7 +58,8 @@ class AudioEncoder(nn.Module):
             augment: changes the log-mel spectrogram, in training.
         """
         mels = self.mel(waveforms)
-        mels = self.normalize(mels if augment is None else augment(mels))
+        mels = mels if augment is None else augment(mels)
+        mels = self.normalize(mels - mels.mean(dim=(1, 2), keepdim=True))  # how loud it was recorded says nothing
         image = mels[:, None].contiguous(memory_format=torch.channels_last)
         fine = self.fine(self.stem(image))
         skip = self.dropout(self.fine_out(_by_frame(fine)))

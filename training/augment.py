@@ -12,9 +12,8 @@ _LN_PER_DB = 0.2302585  # natural logarithm of power per decibel
 
 @dataclass(frozen=True, kw_only=True)
 class SpectrogramAugment:
-    """Random level, equaliser, shift along the mel axis, and masked bands and spans (SpecAugment), drawn per clip."""
+    """Random equaliser, shift along the mel axis, and masked bands and spans (SpecAugment), drawn per clip."""
 
-    max_gain_db: float = 6.0
     max_equaliser_db: float = 6.0
     max_shift_mels: int = 3
     max_masked_mels: int = 8
@@ -24,7 +23,7 @@ class SpectrogramAugment:
     def __call__(self, mels: Float[Tensor, "clip mel frame"]) -> Float[Tensor, "clip mel frame"]:
         """A changed copy. Draws from torch's default generator, which the training loop seeds for every step."""
         changed = torch.stack([self._shifted(clip) for clip in mels])
-        changed = changed + self._gain_and_equaliser(mels)
+        changed = changed + self._equaliser(mels)
         return torch.where(self._masked(mels), mels.mean(), changed)
 
     def _shifted(self, mels: Float[Tensor, "mel frame"]) -> Float[Tensor, "mel frame"]:
@@ -33,11 +32,10 @@ class SpectrogramAugment:
         bands = torch.arange(len(mels), device=mels.device) - shift
         return mels[bands.clamp(0, len(mels) - 1)]
 
-    def _gain_and_equaliser(self, mels: Float[Tensor, "clip mel frame"]) -> Float[Tensor, "clip mel one"]:
-        gain = (torch.rand(len(mels), 1, 1) * 2 - 1) * self.max_gain_db
+    def _equaliser(self, mels: Float[Tensor, "clip mel frame"]) -> Float[Tensor, "clip mel one"]:
         points = (torch.rand(len(mels), 1, 3 + _random(3)) * 2 - 1) * self.max_equaliser_db
         curve = functional.interpolate(points, mels.shape[1], mode="linear", align_corners=True).transpose(1, 2)
-        return ((gain + curve) * _LN_PER_DB).to(mels.device)
+        return (curve * _LN_PER_DB).to(mels.device)
 
     def _masked(self, mels: Float[Tensor, "clip mel frame"]) -> Tensor:
         clips, bands, frames = mels.shape

@@ -52,6 +52,7 @@ class TrainConfig(Strict):
     batch_size: int = Field(default=32, ge=1)
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
+    phrases_per_clip: int = Field(default=20, ge=1)  # FineLAP's N: how many of them the frame loss counts as
     mix_share: float = Field(default=0.5, ge=0, le=1)  # of the clips with a second soundscape mixed in
     learning_rate: float = Field(default=2e-3, gt=0)
     warmup_steps: int = 100

@@ -20,10 +20,18 @@ def frame_loss(
     logits: Float[Tensor, "clip phrase frame"],
     labels: Bool[Tensor, "clip phrase frame"],
     known: Bool[Tensor, "clip phrase frame"],
+    *,
+    phrases_per_clip: int,
 ) -> Float[Tensor, ""]:
     """L_frame = mean over the cells whose truth is known of BCE(sigmoid(q_int), y_int); 0 if none is.
 
-    FineLAP (arXiv 2604.01155), frame-level sigmoid loss. What is unknown is masked, never a negative.
+    FineLAP (arXiv 2604.01155), frame-level sigmoid loss. What is unknown is masked, never a negative. The paper asks
+    N = 20 phrases of a clip: the P that sound in it and N - P drawn from the others. Here all others are asked, each
+    weighing (N - P) / (number of others), which is that loss in expectation without the noise of drawing.
     """
     losses = functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none")
-    return (losses * known).sum() / known.sum().clamp(min=1)
+    sounds = labels.any(dim=2, keepdim=True)
+    num_sounding = sounds.sum(dim=1, keepdim=True)
+    others = (phrases_per_clip - num_sounding).clamp(min=1) / (logits.shape[1] - num_sounding).clamp(min=1)
+    weights = torch.where(sounds, 1.0, others.clamp(max=1.0)) * known
+    return (losses * weights).sum() / weights.sum().clamp(min=1e-6)

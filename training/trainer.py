@@ -64,7 +64,8 @@ class Trainer:
         phrases, captions = self.model.embed_text(batch.phrases), self.model.embed_text(batch.captions)
         clip = clip_loss(self.model.clip_logits(clips, captions), batch.matches.to(self.device))
         logits = self.model.frame_logits(frames, phrases)
-        return clip, frame_loss(logits, batch.labels.to(self.device), batch.known.to(self.device))
+        labels, known = batch.labels.to(self.device), batch.known.to(self.device)
+        return clip, frame_loss(logits, labels, known, phrases_per_clip=self.config.phrases_per_clip)
 
     def _set_learning_rate(self) -> None:
         """Linear warm-up, then half a cosine down to nothing at the last step."""
