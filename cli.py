@@ -228,7 +228,7 @@ def evaluate(
         split=split,
         threshold=detector.card.threshold,
         caption_set=captions,
-        trained_clusters=detector.card.trained_clusters,
+        known_clusters=detector.card.trained_clusters,
         limit=limit,
     )
     write_json(run / "metrics.json", result.to_dict())

@@ -74,7 +74,10 @@ def resample(samples: Float[np.ndarray, " sample"], source_rate: int, target_rat
 
 def to_int16(samples: Float[np.ndarray, " sample"]) -> Int16[np.ndarray, " sample"]:
     """Rounded once, as the soundscape; full scale is 32768, as libsndfile reads it back."""
-    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    scaled = samples * 32768.0
+    np.rint(scaled, out=scaled)  # in place: new arrays of this size cost more than the arithmetic
+    np.clip(scaled, -32768, 32767, out=scaled)
+    return scaled.astype(np.int16)
 
 
 def write(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -> None:

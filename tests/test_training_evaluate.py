@@ -102,12 +102,12 @@ def test_hearing_that_something_sounds_is_chance_over_active_frames(toy_dataset)
 
 def test_metrics_are_json_and_a_table(toy_dataset):
     result = evaluate(
-        Oracle(toy_dataset), toy_dataset, caption_set="template", trained_clusters=["low_tone", "high_tone", "warble"]
+        Oracle(toy_dataset), toy_dataset, caption_set="template", known_clusters=["low_tone", "high_tone", "warble"]
     )
     found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert {row["label"]: row["held_out"] for row in found["labels"]}["hiss"] is True
     assert found["groups"]["held_out"] == {"num_labels": 1, "auroc_all": 1.0, "auroc_active": 1.0}
-    assert found["groups"]["trained_on"]["num_labels"] == 3
+    assert found["groups"]["known"]["num_labels"] == 3
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(evaluation_table(result))
     text = console.export_text()

@@ -79,7 +79,7 @@ def evaluate(
     split: str = "test",
     threshold: float | None = None,
     caption_set: str | None = None,
-    trained_clusters: Collection[str] | None = None,
+    known_clusters: Collection[str] | None = None,
     limit: int | None = None,
 ) -> Evaluation:
     """All metrics of a detector on one split of a dataset.
@@ -90,7 +90,7 @@ def evaluate(
         split: train, valid or test.
         threshold: for a second segment F1 beside the one at 0.5; choose it on the validation split.
         caption_set: captions to measure retrieval with.
-        trained_clusters: what the model was trained on; AUROC is then also given for these labels and for the others.
+        known_clusters: those that the model was trained on; AUROC is then also given for them and for the others.
         limit: only the first soundscapes.
     """
     soundscapes = split_soundscapes(folder, split, limit=limit)
@@ -101,8 +101,8 @@ def evaluate(
     segments = scored.segments()
     default = segment_f1(*segments, threshold=DEFAULT_THRESHOLD)
     chosen = segment_f1(*segments, threshold=threshold) if threshold is not None else None
-    trained = {query.cluster for query in scored.queries} if trained_clusters is None else set(trained_clusters)
-    is_held_out = np.array([query.cluster not in trained for query in scored.queries])
+    known = {query.cluster for query in scored.queries} if known_clusters is None else set(known_clusters)
+    is_held_out = np.array([query.cluster not in known for query in scored.queries])
     return Evaluation(
         split=split,
         num_soundscapes=len(soundscapes),
@@ -178,7 +178,7 @@ def _groups(
             "auroc_all": auroc_all.subset(chosen).macro,
             "auroc_active": auroc_active.subset(chosen).macro,
         }
-        for name, chosen in (("trained_on", ~held_out), ("held_out", held_out))
+        for name, chosen in (("known", ~held_out), ("held_out", held_out))
     }
 
 
