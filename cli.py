@@ -167,7 +167,7 @@ def caption(
 def train(  # noqa: PLR0913 - as above
     data: Annotated[Path, typer.Argument(help="Dataset folder with captions.")],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
-    steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 4_000,
+    steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 1_500,
     batch_size: Annotated[int, typer.Option(min=1, help="Soundscapes a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="At its highest.")] = 2e-3,
     captions: Annotated[str, typer.Option(help="Caption set to learn from.")] = "template",

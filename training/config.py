@@ -48,7 +48,7 @@ class TrainConfig(Strict):
 
     model: ModelConfig = ModelConfig()
     seed: int = 0
-    steps: int = Field(default=4_000, ge=0)
+    steps: int = Field(default=1_500, ge=0)
     batch_size: int = Field(default=32, ge=1)
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
@@ -59,7 +59,8 @@ class TrainConfig(Strict):
     weight_decay: float = 0.05
     ema_decay: float = 0.995  # of the weights that are validated and kept
     clip_weight: float = 1.0  # FineLAP's alpha
-    frame_weight: float = 1.0  # FineLAP's beta
+    # FineLAP has 1, FLAM 200; at 1 the clip loss, a sum over the batch, drowns the frames (docs/model.md)
+    frame_weight: float = 20.0  # FineLAP's beta
     evaluate_every: int = Field(default=500, ge=1)  # steps
     caption_set: str = "template"
 
