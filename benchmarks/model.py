@@ -4,8 +4,8 @@
 
 Makes a 16-kHz bank of the benchmark's recordings, and from it a training set of all labels, one without the ten
 held-out labels, and a test set; trains a model on each training set; and prints the frame AUROC of both, of an
-untrained model and of chance, for the labels of the test set that are held out and for the others. Continues where it was
-stopped. The last line is one JSON object.
+untrained model and of chance, for the test set's held-out labels and for the others. Continues where it was stopped.
+The last line is one JSON object.
 """
 
 import argparse

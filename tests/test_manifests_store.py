@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -195,12 +196,28 @@ def _write_to_full_disk(path):
         full.write(b"x")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_one_line(tmp_path):
-    tmp_path.chmod(0o500)
+@pytest.fixture
+def as_a_user_without_rights(tmp_path):
+    """Root may write everywhere, so become nobody for the test, in a folder that nobody can reach."""
+    if os.geteuid() != 0:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
+
+
+def test_a_read_only_folder_is_one_line(as_a_user_without_rights):
+    folder = as_a_user_without_rights
+    if os.geteuid() == folder.stat().st_uid:
+        folder.chmod(0o500)
     with pytest.raises(FlamError, match="cannot write"):
-        write_rows(tmp_path / "sub/x.parquet", [], Phrase)
-    with pytest.raises(FlamError, match="cannot write"), locked(tmp_path, "simulate"):
+        write_rows(folder / "sub/x.parquet", [], Phrase)
+    with pytest.raises(FlamError, match="cannot write"), locked(folder, "simulate"):
         pass
 
 
