@@ -26,9 +26,10 @@ app = typer.Typer(
     help="Labelled sounds in, a model that finds free text in recordings out.",
 )
 talk = Console(stderr=True, soft_wrap=True)
+_INTERRUPTED = 130  # what Typer exits with after Ctrl-C
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of every random draw: the same seed, the same result.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every random draw: the same seed, the same result.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 
 
@@ -39,9 +40,11 @@ def run() -> None:
     except FlamError as error:
         talk.print(f"flam-cli: {error}", markup=False, highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt:
-        talk.print("flam-cli: interrupted; run the same command again to go on", markup=False)
-        os._exit(130)  # threads that still read ahead would be waited for
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            talk.print("flam-cli: interrupted; run the same command again to go on", markup=False)
+            os._exit(_INTERRUPTED)  # threads that still read ahead would be waited for
+        raise
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -58,8 +61,9 @@ def demo(
     Example: flam-cli demo
     """
     import cli_demo
+    from curation.runner import available_cores
 
-    cli_demo.run(out, seed=seed, workers=workers or _cores())
+    cli_demo.run(out, seed=seed, workers=workers or available_cores())
 
 
 @app.command()
@@ -80,13 +84,14 @@ def bank(
     Example: flam-cli bank builtin --out bank
     """
     from curation.bank import build_bank
+    from curation.runner import available_cores
 
     report = build_bank(
         sources,
         out,
         sample_rate=rate,
         seed=seed,
-        workers=workers or _cores(),
+        workers=workers or available_cores(),
         valid_share=valid_share,
         test_share=test_share,
     )
@@ -129,6 +134,8 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         talk.print(f"no {name} soundscapes: the bank has no foreground and background that go together there")
     if report.num_too_short:
         talk.print(f"{report.num_too_short} foreground clips are shorter than two fades and were not used")
+    if report.num_scaled:
+        talk.print(f"{report.num_scaled} soundscapes were scaled down so that they do not clip")
     if report.num_inaudible:
         talk.print(f"{report.num_inaudible} planned events were inaudible and left out")
     splits = ", ".join(f"{count} {name}" for name, count in sorted(report.splits.items())) or "none"
@@ -167,9 +174,9 @@ def caption(
 def train(  # noqa: PLR0913 - as above
     data: Annotated[Path, typer.Argument(help="Dataset folder with captions.")],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
-    steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 1_500,
+    steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 1_300,
     batch_size: Annotated[int, typer.Option(min=1, help="Soundscapes a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="At its highest.")] = 2e-3,
+    learning_rate: Annotated[float, typer.Option(min=1e-9, help="At its highest.")] = 2e-3,
     captions: Annotated[str, typer.Option(help="Caption set to learn from.")] = "template",
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 500,
     seed: Seed = 0,
@@ -181,6 +188,7 @@ def train(  # noqa: PLR0913 - as above
     """
     from training.config import TrainConfig, parse
     from training.loop import train as fit
+    from training.plots import plot_training
 
     settings = {
         "steps": steps,
@@ -191,6 +199,9 @@ def train(  # noqa: PLR0913 - as above
         "seed": seed,
     }
     report = fit(data, out, parse(TrainConfig, settings, Path("train options")), device=device)
+    rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
+    if rows:
+        plot_training(out / "training.png", rows)
     measured = {name: value for name, value in report.best.items() if name.startswith(("auroc", "segment"))}
     talk.print(f"{report.num_parameters / 1e6:.2f} M parameters, {report.steps} steps in {report.seconds:.0f} s")
     talk.print(
@@ -231,11 +242,12 @@ def evaluate(
         known_clusters=detector.card.trained_clusters,
         limit=limit,
     )
-    write_json(run / "metrics.json", result.to_dict())
+    metrics = {"data": str(data), "limit": limit, **result.to_dict()}
     if as_json:
-        _print_json(result.to_dict())
+        _print_json(metrics)
     else:
         Console().print(evaluation_table(result))
+    write_json(run / "metrics.json", metrics)
 
 
 @app.command()
@@ -296,10 +308,6 @@ def validate(
     talk.print(f"{data} is sound")
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _print_bank(report: "BankReport") -> None:
     table = Table(title="clips by label")
     for column in ("role", "label", "train", "valid", "test"):
@@ -309,8 +317,11 @@ def _print_bank(report: "BankReport") -> None:
     Console().print(table)
     for note in report.notes:
         talk.print(note, markup=False)
+    first = report.first_of_reason()
     for reason, count in report.rejects_by_reason().items():
-        talk.print(f"{count} recordings not used: {reason}", markup=False)
+        talk.print(f"{count} recordings not used: {reason} (the first: {first[reason]!r})", markup=False)
+    if first:
+        talk.print(f"all of them: {report.bank.root / 'rejects.parquet'}", markup=False)
     for kind, count in report.warnings_by_kind().items():
         talk.print(f"{count} recordings used with a warning: {kind}", markup=False)
 

@@ -50,7 +50,7 @@ def run(out: Path, *, seed: int, workers: int) -> None:
     write_json(out / "run" / "metrics.json", result.to_dict())
     Console().print(evaluation_table(result))
     _detect(detector, folder, out / "detections.png")
-    sys.stdout.write(_NEXT)
+    sys.stdout.write(_NEXT.replace("flam-cli", sys.argv[0]))
 
 
 def _detect(detector: Detector, folder: DatasetFolder, picture: Path) -> None:

@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from manifests.frames import MAX_GAP
 from manifests.schema import Stretch
 
 Floats = npt.NDArray[np.floating[Any]]
 
 HOP = 0.005  # seconds from one level to the next
 WINDOW = 0.05  # seconds
-MAX_GAP = 0.2  # seconds; shorter gaps are filled first
 MIN_BLIP = 0.04  # seconds; shorter stretches are dropped then
 _POLES_HZ = (20.598997, 107.65265, 737.86223, 12194.217)  # IEC 61672-1, annex E
 _BLOCKS_AT_ONCE = 8

@@ -31,7 +31,9 @@ from curation.bank_merge import (
     check_usable,
     count_reasons,
     fingerprint,
+    first_of_reason,
     notes,
+    with_shared_clusters,
     with_splits,
     with_united_groups,
     without_duplicates,
@@ -116,6 +118,10 @@ class BankReport:
         """Number of recordings that could not be used, most frequent reason first."""
         return count_reasons(self.rejects)
 
+    def first_of_reason(self) -> dict[str, str]:
+        """The origin of the first such recording for each reason, in the same order."""
+        return first_of_reason(self.rejects)
+
     def warnings_by_kind(self) -> Counter[str]:
         """Number of clips that are used but have something odd."""
         return Counter(sorted(warning for clip in self.bank.clips for warning in clip.warnings))
@@ -188,7 +194,7 @@ def _finish(tasks: Sequence[ShardTask], refused: Sequence[Reject], out: Path, ma
     rejects = [*refused, *rejects]
     try:
         check_usable(clips, rejects)
-        clips, duplicates = without_duplicates(with_united_groups(clips))
+        clips, duplicates = without_duplicates(with_shared_clusters(with_united_groups(clips)))
         rows = with_splits(clips, **{name: made_from[name] for name in ("seed", "valid_share", "test_share")})
     except FlamError:
         _discard(out)
@@ -232,11 +238,16 @@ def _check_settings(sample_rate: int, valid_share: float, test_share: float) -> 
 def _check_out(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        others = [path.name for path in out.iterdir() if path.name != ".lock"]
+        others = [path.name for path in out.iterdir() if not _is_of_a_start(path)]
     except OSError as error:
         raise FlamError(f"cannot write to {out}: {error.strerror}; choose another --out") from None
     if others and not _info_path(out).is_file():
         raise FlamError(f"{out} is no sound bank and not empty ({others[0]}); choose another --out")
+
+
+def _is_of_a_start(path: Path) -> bool:
+    """Whether a run that was killed before it had a bank.json leaves this; other hidden files are the user's."""
+    return path.name == ".lock" or path.match(".bank.json.*.tmp")
 
 
 def _check_pcm(root: Path, clips: Sequence[SourceClip]) -> None:
@@ -250,7 +261,10 @@ def _check_pcm(root: Path, clips: Sequence[SourceClip]) -> None:
 
 
 def _discard(out: Path) -> None:
-    """Remove what was written for a bank that cannot be finished, and nothing else."""
+    """Remove what was written for a bank that cannot be finished, and nothing else.
+
+    Its shards are of no more use: to mend it is to change the sources, and shards are of one list of sources.
+    """
     for name in ("parts", "pcm"):
         shutil.rmtree(out / name)
     for path in (_info_path(out), out / ".lock"):

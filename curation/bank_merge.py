@@ -3,12 +3,11 @@
 import dataclasses
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from curation.source_clip import SourceClip
-from curation.sources.folders import ROLES
-from curation.sources.listing import Reject
+from curation.sources.listing import ROLES, Reject
 from curation.splits import Recording, assign_splits
 from manifests.errors import FlamError
 from manifests.schema import SPLITS
@@ -60,14 +59,31 @@ def with_united_groups(clips: Sequence[SourceClip]) -> list[SourceClip]:
     return [dataclasses.replace(clip, group=root(clip.group)) for clip in clips]
 
 
+def with_shared_clusters(clips: Sequence[SourceClip]) -> list[SourceClip]:
+    """Clips of one sound name each other's clusters in `contains`: none of these is absent where the sound is."""
+    by_sound: dict[str, list[SourceClip]] = defaultdict(list)
+    for clip in clips:
+        by_sound[clip.source_id[1:]].append(clip)
+    return [_with_clusters_of(by_sound[clip.source_id[1:]], clip) for clip in clips]
+
+
+def _with_clusters_of(same: Sequence[SourceClip], clip: SourceClip) -> SourceClip:
+    if len(same) == 1:
+        return clip
+    heard = {cluster for other in same for cluster in (other.cluster, *other.contains)}
+    return dataclasses.replace(clip, contains=sorted(heard - {clip.cluster}))
+
+
 def without_duplicates(clips: Sequence[SourceClip]) -> tuple[list[SourceClip], list[Reject]]:
-    """Of identical sounds of one role the first, and the others as rejects."""
+    """Of identical sounds of one role the first, and the others as rejects; see `with_shared_clusters`."""
     kept: dict[str, SourceClip] = {}
     rejects = []
     for clip in clips:
         first = kept.setdefault(clip.source_id, clip)
         if first is not clip:
-            rejects.append(Reject(origin=clip.origin, reason="duplicate", detail=f"the same sound as {first.origin}"))
+            detail = f"the same sound as {first.origin}"
+            detail += f", which now contains {clip.cluster!r}" if clip.cluster != first.cluster else ""
+            rejects.append(Reject(origin=clip.origin, reason="duplicate", detail=detail))
     return list(kept.values()), rejects
 
 
@@ -78,6 +94,12 @@ def with_splits(clips: Sequence[SourceClip], *, seed: int, valid_share: float, t
     ]
     split = assign_splits(recordings, seed=seed, valid_share=valid_share, test_share=test_share)
     return [dataclasses.replace(clip, split=split[clip.group]) for clip in clips]
+
+
+def first_of_reason(rejects: Sequence[Reject]) -> dict[str, str]:
+    """The origin of the first reject of each reason, in the order of `count_reasons`."""
+    first = {reject.reason: reject.origin for reject in reversed(rejects)}
+    return {reason: first[reason] for reason in count_reasons(rejects)}
 
 
 def notes(given: Sequence[SourceClip], rows: Sequence[SourceClip]) -> list[str]:

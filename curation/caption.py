@@ -8,6 +8,7 @@ takes the journal's place.
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -83,6 +84,7 @@ def caption(  # noqa: PLR0913 - one parameter for each option of the command
         make, prompt_hash = stack.enter_context(_maker(server, seed=seed, concurrency=concurrency))
         stack.enter_context(locked(target, "flam-cli caption"))
         _claim(
+            folder,
             target,
             via=via,
             model=server.model if server else "",
@@ -243,12 +245,24 @@ def _set_name(name: str | None, server: Server | None) -> str:
     return str(name)
 
 
-def _claim(target: Path, *, via: Via, model: str, prompt_hash: str, seed: int) -> None:
+def _dataset_hash(folder: DatasetFolder) -> str:
+    """What the soundscapes were made from: ids alone do not tell one dataset from another."""
+    return hashlib.sha256(folder.info_path.read_bytes()).hexdigest()[:16] if folder.info_path.exists() else ""
+
+
+def _claim(folder: DatasetFolder, target: Path, *, via: Via, model: str, prompt_hash: str, seed: int) -> None:
     """One set has one model, prompt and seed; while it holds nothing, they may change."""
     path = target / "captions.json"
     if not any(target.glob("[0-9]*.parquet")) and not any(target.glob(".[0-9]*.jsonl")):
         path.unlink(missing_ok=True)
-    content = {"style": STYLE, "via": via, "model": model, "prompt_hash": prompt_hash, "seed": seed}
+    content = {
+        "style": STYLE,
+        "via": via,
+        "model": model,
+        "prompt_hash": prompt_hash,
+        "seed": seed,
+        "dataset": _dataset_hash(folder),
+    }
     claim(
         path,
         content,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from manifests.errors import FlamError
 
@@ -50,8 +50,8 @@ class IntegerUniform(StrictModel):
     """Any whole number between two bounds, which are included."""
 
     distribution: Literal["integer_uniform"]
-    low: int
-    high: int
+    low: int = Field(le=1_000_000)
+    high: int = Field(le=1_000_000)
 
     @model_validator(mode="after")
     def _ordered(self) -> "IntegerUniform":
@@ -74,6 +74,16 @@ def _ordered(bounds: Bounded) -> Bounded:
 Quantity = Annotated[Constant | Uniform, Field(discriminator="distribution")]
 
 
+def _within(low: float, high: float) -> AfterValidator:
+    def check(quantity: Constant | Uniform) -> Constant | Uniform:
+        for name, value in quantity:
+            if name != "distribution" and not low <= value <= high:
+                raise ValueError(f"{name} = {value:g} is not between {low:g} and {high:g}")
+        return quantity
+
+    return AfterValidator(check)
+
+
 class Shares(StrictModel):
     """How much of the soundscapes each split gets; those that the bank can't serve get none."""
 
@@ -94,12 +104,12 @@ class Recipe(StrictModel):
     name: str = Field(min_length=1)
     duration: float = Field(default=10.0, ge=0.5, le=3600)
     split: Shares = Shares(train=0.8, valid=0.1, test=0.1)
-    background_lufs: Quantity = Constant(distribution="constant", value=-50.0)
+    background_lufs: Annotated[Quantity, _within(-70, 0)] = Constant(distribution="constant", value=-50.0)
     events: IntegerUniform = IntegerUniform(distribution="integer_uniform", low=1, high=5)
     balance: Literal["sources", "labels"] = "sources"  # which of them are equally likely
     hold_out: tuple[str, ...] = ()  # labels or clusters that test soundscapes only may hold
-    snr_db: Quantity = Uniform(distribution="uniform", low=12.0, high=20.0)
-    max_event_duration: float = Field(default=7.5, gt=0)  # of a longer source, a slice is taken
+    snr_db: Annotated[Quantity, _within(-60, 60)] = Uniform(distribution="uniform", low=12.0, high=20.0)
+    max_event_duration: float = Field(default=7.5, gt=0, le=3600)  # of a longer source, a slice is taken
     repeat_below: float = Field(default=3.0, ge=0)  # a shorter source occurs `repeats` times
     repeats: IntegerUniform = IntegerUniform(distribution="integer_uniform", low=1, high=3)
     fade: float = Field(default=0.01, ge=0, le=1)  # at each end of an event

@@ -25,9 +25,13 @@ from curation.loudness import block_powers, gated_lufs, integrated_lufs
 from curation.plan import Plan, PlannedBackground, PlannedEvent
 from curation.source_clip import SourceClip
 from manifests.audio import to_int16
+from manifests.errors import FlamError
 from manifests.schema import Background, Event, Stretch
+from manifests.validate import off_target
 
 Floats = npt.NDArray[np.floating[Any]]
+
+_Key = tuple[int, int, int]  # a slice: clip, first sample, number of samples
 
 _TO_FLOAT = 1 / 32768  # a power of two: exact
 _CROSSFADE = 0.05  # seconds in which a looped background's end passes into its start
@@ -79,7 +83,7 @@ class Mixer:
 
     def __init__(self, bank: Bank, recipe: Recipe) -> None:
         self.bank, self.recipe = bank, recipe
-        self._slices: dict[tuple[int, int, int], _Slice] = {}
+        self._slices: dict[_Key, _Slice] = {}
 
     def mix(self, plan: Plan) -> Mixture:
         """A plan's soundscape, rounded once to int16; labels are measured from what was mixed."""
@@ -90,9 +94,16 @@ class Mixer:
         powers = block_powers(samples, self.bank.sample_rate)
         background_gain_db = plan.background.lufs - gated_lufs(powers)
         samples *= from_db(background_gain_db)
-        gains_db = [plan.background.lufs + event.snr_db - self._measured(event).lufs for event in plan.events]
-        for event, gain_db in zip(plan.events, gains_db, strict=True):
-            samples[event.start : event.start + event.num_samples] += self._faded(event, gain_db)
+        faded: dict[_Key, Floats] = {}  # the copies of a source are converted once
+        parts = []
+        for event in plan.events:
+            key = (event.clip, event.source_start, event.num_samples)
+            if key not in faded:
+                faded[key] = self._faded(event)
+            measured = self._measured(key, faded[key])
+            gain_db = plan.background.lufs + event.snr_db - measured.lufs
+            samples[event.start : event.start + event.num_samples] += faded[key] * from_db(gain_db)
+            parts.append((measured, gain_db))
         mix_gain = _without_clipping(samples)
         lufs = gated_lufs(powers * (mix_gain * from_db(background_gain_db)) ** 2)
         return Rendered(
@@ -100,37 +111,35 @@ class Mixer:
             mix_gain=mix_gain,
             background=Measured(gain_db=background_gain_db, lufs=lufs, activity=[]),
             events=[
-                self._amplified(event, gain_db, mix_gain) for event, gain_db in zip(plan.events, gains_db, strict=True)
+                self._amplified(event, measured, gain_db, mix_gain)
+                for event, (measured, gain_db) in zip(plan.events, parts, strict=True)
             ],
         )
 
-    def _faded(self, event: PlannedEvent, gain_db: float) -> Floats:
+    def _faded(self, event: PlannedEvent) -> Floats:
         samples = event_samples(event, self.bank)
-        samples *= from_db(gain_db)
         if num_fade := int(self.recipe.fade * self.bank.sample_rate):
             fade = _quarter_sine(num_fade)
             samples[:num_fade] *= fade
             samples[-num_fade:] *= fade[::-1]
         return samples
 
-    def _measured(self, event: PlannedEvent) -> _Slice:
-        key = (event.clip, event.source_start, event.num_samples)
+    def _measured(self, key: _Key, faded: Floats) -> _Slice:
         if key not in self._slices:
             if len(self._slices) >= _CACHED_SLICES:
                 self._slices.clear()
-            clip, rate = self.bank.clips[event.clip], self.bank.sample_rate
-            faded = self._faded(event, 0.0)
+            index, start, num_samples = key
+            clip, rate = self.bank.clips[index], self.bank.sample_rate
             self._slices[key] = _Slice(
                 lufs=clip.lufs
-                if event.num_samples == clip.num_samples
-                else integrated_lufs(event_samples(event, self.bank), rate),
+                if num_samples == clip.num_samples
+                else integrated_lufs(self.bank.samples(clip, start, num_samples) * _TO_FLOAT, rate),
                 powers=block_powers(faded, rate),
                 levels_dbfs=a_weighted_dbfs(faded, rate),
             )
         return self._slices[key]
 
-    def _amplified(self, event: PlannedEvent, gain_db: float, mix_gain: float) -> Measured:
-        measured = self._measured(event)
+    def _amplified(self, event: PlannedEvent, measured: _Slice, gain_db: float, mix_gain: float) -> Measured:
         total = mix_gain * from_db(gain_db)
         activity = stretches_above(
             measured.levels_dbfs,
@@ -150,15 +159,23 @@ def finished(plan: Plan, bank: Bank, render: Callable[[Plan], Rendered]) -> Mixt
     while silent := [i for i, event in enumerate(rendered.events) if not event.activity]:
         audible = audible.without(silent)
         rendered = render(audible)
+    mix_gain_db = 20 * math.log10(rendered.mix_gain)
+    background = _background_row(audible.background, rendered.background, bank)
+    if wrong := off_target(background, mix_gain_db):
+        raise FlamError(
+            f"soundscape {plan.index}: the background {background.origin} (source {background.source_id}), taken "
+            f"from {background.source_start / bank.sample_rate:g} s on, {wrong}: it is silent there or nearly so; make "
+            "the bank without it"
+        )
     return Mixture(
         samples=to_int16(rendered.samples),
-        background=_background_row(audible.background, rendered.background, bank),
+        background=background,
         events=[
             _event_row(event, measured, rendered.background, bank)
             for event, measured in zip(audible.events, rendered.events, strict=True)
         ],
         num_inaudible=len(plan.events) - len(audible.events),
-        mix_gain_db=20 * math.log10(rendered.mix_gain),
+        mix_gain_db=mix_gain_db,
     )
 
 
@@ -177,7 +194,7 @@ def background_samples(plan: Plan, bank: Bank) -> Floats:
     angle = np.linspace(0, np.pi / 2, overlap)
     loop = whole[: len(whole) - overlap]
     loop[:overlap] = loop[:overlap] * np.sin(angle) + whole[len(loop) :] * np.cos(angle)
-    looped: Floats = np.take(loop, np.arange(start, start + plan.num_samples), mode="wrap")
+    looped: Floats = np.resize(np.roll(loop, -start), plan.num_samples)  # np.resize repeats it
     return looped
 
 

@@ -19,6 +19,8 @@ from manifests.schema import SPLITS, Split
 
 Indices = npt.NDArray[np.intp]
 
+_MAX_DRAWS = 100
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedBackground:
@@ -66,11 +68,11 @@ class Catalogue:
         # Scaper cannot fade a sound that is shorter than its fades.
         self.min_samples = 2 * int(recipe.fade * sample_rate)
         self.num_too_short = 0
-        _check_held_out(recipe, clips)
+        held_out = _held_out(recipe, clips)
         foregrounds: dict[str, list[int]] = defaultdict(list)
         backgrounds: dict[str, list[int]] = defaultdict(list)
         for index, clip in enumerate(clips):
-            if clip.split != "test" and _names(clip) & set(recipe.hold_out):
+            if clip.split != "test" and _clusters(clip) & held_out:
                 continue
             if clip.role == "background":
                 backgrounds[clip.split].append(index)
@@ -170,15 +172,17 @@ def _clusters(clip: SourceClip) -> set[str]:
     return {clip.cluster, *clip.contains}
 
 
-def _names(clip: SourceClip) -> set[str]:
-    return {clip.label, *_clusters(clip)}
-
-
-def _check_held_out(recipe: Recipe, clips: Sequence[SourceClip]) -> None:
-    known = {name for clip in clips for name in _names(clip)}
+def _held_out(recipe: Recipe, clips: Sequence[SourceClip]) -> set[str]:
+    """The clusters that the recipe holds out; for a label those of its clips, since one sound has many labels."""
+    held_out: set[str] = set()
     for name in recipe.hold_out:
-        if name not in known:
+        found = {clip.cluster for clip in clips if clip.label == name}
+        if any(name in _clusters(clip) for clip in clips):
+            found.add(name)
+        if not found:
             raise FlamError(f"recipe {recipe.name}: hold_out names {name!r}, but no clip of the bank has that label")
+        held_out |= found
+    return held_out
 
 
 def _union(places: Iterable[Sequence[int]]) -> Indices:
@@ -206,11 +210,11 @@ def plan(index: int, *, catalogue: Catalogue, recipe: Recipe, seed: int, split: 
     pool = catalogue.pool(drawn)
     background = pool.draw_background(rng)
     chosen = pool.draw_foregrounds(rng, background=background, count=recipe.events.sample(rng), balance=recipe.balance)
-    spare = catalogue.clips[background].num_samples - num_samples
-    span = spare + 1 if spare >= 0 else catalogue.clips[background].num_samples
     planned = PlannedBackground(
         clip=background,
-        source_start=int(rng.integers(span)),
+        source_start=_draw_background_start(
+            rng, catalogue.clips[background], num_samples=num_samples, sample_rate=catalogue.sample_rate
+        ),
         lufs=recipe.background_lufs.sample(rng),
     )
     events = [
@@ -264,6 +268,34 @@ def _place(
     ]
 
 
+def _draw_background_start(rng: np.random.Generator, clip: SourceClip, *, num_samples: int, sample_rate: int) -> int:
+    """Where a background starts: anywhere that it is active for half as long as it could be at best.
+
+    Of a looped one all is heard. Almost every other one is active throughout, and the first draw is taken.
+    """
+    last = clip.num_samples - num_samples
+    if last < 0:
+        return int(rng.integers(clip.num_samples))
+    onsets, ends = _active_samples(clip, sample_rate)
+    starts = np.clip(np.concatenate([[0], onsets, ends - num_samples]), 0, last)
+    active = [_num_active(int(start), num_samples, onsets, ends) for start in starts]
+    for _ in range(_MAX_DRAWS):
+        start = int(rng.integers(last + 1))
+        if 2 * _num_active(start, num_samples, onsets, ends) >= max(active):
+            return start
+    return int(starts[int(np.argmax(active))])
+
+
+def _num_active(start: int, num_samples: int, onsets: Indices, ends: Indices) -> int:
+    return int(np.clip(np.minimum(ends, start + num_samples) - np.maximum(onsets, start), 0, None).sum())
+
+
+def _active_samples(clip: SourceClip, sample_rate: int) -> tuple[Indices, Indices]:
+    onsets = np.array([round(stretch.onset * sample_rate) for stretch in clip.activity], np.intp)
+    ends = np.array([round(stretch.offset * sample_rate) for stretch in clip.activity], np.intp)
+    return onsets, ends
+
+
 def _draw_slice(rng: np.random.Generator, clip: SourceClip, *, length: int, sample_rate: int) -> int:
     """Where a slice of `length` samples starts: anywhere that the clip is active and it still fits.
 
@@ -272,8 +304,7 @@ def _draw_slice(rng: np.random.Generator, clip: SourceClip, *, length: int, samp
     last = clip.num_samples - length
     if last == 0:
         return 0
-    onsets = np.array([round(stretch.onset * sample_rate) for stretch in clip.activity], np.int64)
-    ends = np.array([round(stretch.offset * sample_rate) for stretch in clip.activity], np.int64)
+    onsets, ends = _active_samples(clip, sample_rate)
     lengths = np.clip(np.minimum(ends, last + 1) - onsets, 0, None)
     if not lengths.sum():
         return last

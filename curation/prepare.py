@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.activity import HOP, a_weighted_dbfs, active_stretches
-from curation.loudness import integrated_lufs
+from curation.loudness import FLOOR_LUFS, integrated_lufs
 from curation.source_clip import SourceClip, SourceFile
 from curation.sources import builtin_bank
 from manifests.audio import AudioError, probe, read_channels, resample, to_int16
@@ -63,6 +63,8 @@ def prepare(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[SourceCli
     gain = 10 ** (PEAK_DBFS / 20) / float(np.abs(mono.samples).max())
     pcm = to_int16(mono.samples * np.float32(gain))
     lufs, activity = _measured(pcm, sample_rate)
+    if lufs <= FLOOR_LUFS:  # infrasound: no gain makes it heard, and its label would be wrong
+        raise RejectError("inaudible", f"{FLOOR_LUFS:g} LUFS or less at full level")
     clip = SourceClip(
         source_id=_source_id(file, pcm),
         role=file.role,
@@ -111,6 +113,8 @@ def _load(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[Audio, int]
     except AudioError as error:
         reason, _, detail = error.reason.partition(" (")
         raise RejectError(reason, detail.removesuffix(")")) from None
+    except OSError as error:  # a folder above it that may not be entered
+        raise RejectError("not readable as audio", error.strerror or "") from None
     if not channels.size:
         raise RejectError("empty")
     if not np.isfinite(channels).all():

@@ -1,7 +1,7 @@
 """The stage that makes soundscapes: plans -> audio files and rows, shard by shard.
 
     DATA/audio/00000/00000042.wav     each written under another name and renamed
-    DATA/soundscapes/00000.parquet    written last: its presence says that the shard is complete
+    DATA/soundscapes/00000.parquet    written last: a shard is complete if it and all its audio are there
 
 A soundscape depends on the bank, the recipe, the seed and its own number only. So a run that was
 interrupted, has other workers or makes more soundscapes continues with the same files.
@@ -9,8 +9,11 @@ interrupted, has other workers or makes more soundscapes continues with the same
 
 import contextlib
 import functools
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -27,9 +30,11 @@ from curation.runner import available_cores, run_tasks
 from manifests.audio import write
 from manifests.errors import FlamError
 from manifests.schema import SCHEMA_VERSION, SPLITS, Soundscape, Split
-from manifests.store import DatasetFolder, claim, locked, read_json, write_rows
+from manifests.store import DatasetFolder, claim, locked, publish, read_json, write_rows
 
 SHARD_SIZE = 100
+_OWN_AUDIO = re.compile(r"(?:new-)?([0-9]{8,})\.(?:wav|flac)")
+_TEMPORARY = re.compile(r"\..+\.[0-9]+\.tmp")  # of manifests.store
 Engine = Literal["mix", "scaper"]
 AudioFormat = Literal["wav", "flac"]
 
@@ -65,6 +70,11 @@ class Shard:
     def size(self) -> int:
         """How many soundscapes it has."""
         return self.stop - self.first
+
+    @property
+    def audio_names(self) -> set[str]:
+        """Its audio files."""
+        return {f"{soundscape_id(i)}.{self.job.audio_format}" for i in range(self.first, self.stop)}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -122,6 +132,8 @@ def simulate(  # noqa: PLR0913 (the options of a command)
     report = SimulateReport(num_soundscapes=0, num_too_short=catalogue.num_too_short)
     if split is None:
         report.missing_splits = [name for name in SPLITS if getattr(recipe.split, name) > 0 and name not in shares]
+    with _disk_errors(out):
+        _check_out(DatasetFolder(out))
     with _disk_errors(out), locked(out, "flam-cli simulate"):
         _claim(job, bank)
         _run(job, num, workers=workers or available_cores(), report=report)
@@ -132,11 +144,8 @@ def simulate(  # noqa: PLR0913 (the options of a command)
 def _run(job: Job, num: int, *, workers: int, report: SimulateReport) -> None:
     folder = DatasetFolder(job.out)
     _remove_temporary(folder)
-    shards = [
-        Shard(job=job, index=index, first=first, stop=min(first + SHARD_SIZE, num))
-        for index, first in enumerate(range(0, num, SHARD_SIZE))
-    ]
-    open_shards = [shard for shard in shards if _num_rows(folder, shard.index) < shard.size]
+    shards = [_shard(job, folder, first, num) for first in range(0, num, SHARD_SIZE)]
+    open_shards = [shard for shard in shards if not _is_finished(folder, shard)]
     sizes = [shard.size for shard in open_shards]
     results = run_tasks(
         render_shard,
@@ -144,7 +153,7 @@ def _run(job: Job, num: int, *, workers: int, report: SimulateReport) -> None:
         workers=workers,
         description="soundscapes",
         sizes=sizes,
-        done=num - sum(sizes),
+        done=sum(shard.size for shard in shards) - sum(sizes),
     )
     for made in results:
         report.num_new += made.num_new
@@ -160,27 +169,27 @@ def render_shard(shard: Shard) -> SimulateReport:
     """Write the audio files of a shard, then its rows; what this made."""
     job, folder = shard.job, DatasetFolder(shard.job.out)
     bank, catalogue, renderer = _opened(job)
-    audio = folder.root / "audio" / f"{shard.index:05d}"
+    audio = _audio_folder(folder, shard)
     audio.mkdir(parents=True, exist_ok=True)
-    names = {f"{soundscape_id(i)}.{job.audio_format}" for i in range(shard.first, shard.stop)}
-    for path in audio.iterdir():  # of a run that was killed
-        if path.name not in names:
-            path.unlink()
+    _remove_leftovers(audio, shard)
     report = SimulateReport(num_soundscapes=shard.size, num_new=shard.size)
-    rows = []
-    for index in range(shard.first, shard.stop):
-        planned = plan(index, catalogue=catalogue, recipe=job.recipe, seed=job.seed, split=job.split)
-        mixture = renderer.mix(planned)
-        row = soundscape_row(planned, mixture, job=job, sample_rate=bank.sample_rate)
-        path = folder.root / row.audio_path
-        temporary = path.with_name(f"new-{path.name}")
-        write(temporary, mixture.samples, bank.sample_rate)
-        temporary.replace(path)
-        rows.append(row)
-        report.num_events += len(row.events)
-        report.num_inaudible += mixture.num_inaudible
-        report.num_scaled += mixture.mix_gain_db < 0
-        report.splits[row.split] += 1
+    rows, published = [], []
+    with ThreadPoolExecutor(max_workers=1) as disk:  # it takes one file while the next is mixed
+        for index in range(shard.first, shard.stop):
+            planned = plan(index, catalogue=catalogue, recipe=job.recipe, seed=job.seed, split=job.split)
+            mixture = renderer.mix(planned)
+            row = soundscape_row(planned, mixture, job=job, sample_rate=bank.sample_rate)
+            path = folder.root / row.audio_path
+            temporary = path.with_name(f"new-{path.name}")
+            write(temporary, mixture.samples, bank.sample_rate)
+            published.append(disk.submit(publish, temporary, path))
+            rows.append(row)
+            report.num_events += len(row.events)
+            report.num_inaudible += mixture.num_inaudible
+            report.num_scaled += mixture.mix_gain_db < 0
+            report.splits[row.split] += 1
+    for future in published:
+        future.result()
     write_rows(folder.soundscape_shard(shard.index), rows, Soundscape)
     return report
 
@@ -251,6 +260,52 @@ def _claim(job: Job, bank: Bank) -> None:
     claim(path, content, differs=differs)
 
 
+def _check_out(folder: DatasetFolder) -> None:
+    """A folder without dataset.json must be empty: whatever is in it is not ours to replace or to add to."""
+    if folder.info_path.exists():
+        return
+    if folder.soundscape_shards():
+        raise FlamError(
+            f"{folder.root} holds soundscapes but no {folder.info_path.name} that says what they were made from; "
+            "restore that file or use another --out"
+        )
+    with contextlib.suppress(FileNotFoundError):
+        for path in sorted(folder.root.iterdir()):
+            if path.name != ".lock" and not _TEMPORARY.fullmatch(path.name):
+                raise FlamError(f"{folder.root} is no dataset and not empty ({path.name}); use another --out")
+
+
+def _shard(job: Job, folder: DatasetFolder, first: int, num: int) -> Shard:
+    """The shard that begins with `first`; as long as it was, if more soundscapes than now were made."""
+    index = first // SHARD_SIZE
+    stop = max(min(first + SHARD_SIZE, num), first + _num_rows(folder, index))
+    return Shard(job=job, index=index, first=first, stop=stop)
+
+
+def _is_finished(folder: DatasetFolder, shard: Shard) -> bool:
+    """Whether all rows and audio files are there. A file that was lost is made again with its shard."""
+    if _num_rows(folder, shard.index) < shard.size:
+        return False
+    try:
+        with os.scandir(_audio_folder(folder, shard)) as entries:
+            there = {entry.name for entry in entries if entry.is_file() and entry.stat().st_size > 0}
+    except FileNotFoundError:
+        return False
+    return shard.audio_names <= there
+
+
+def _audio_folder(folder: DatasetFolder, shard: Shard) -> Path:
+    return folder.root / "audio" / f"{shard.index:05d}"
+
+
+def _remove_leftovers(audio: Path, shard: Shard) -> None:
+    """Of a killed run: soundscapes of this shard that are not finished, or were of a longer one. Nothing else."""
+    for path in list(audio.iterdir()):
+        own = _OWN_AUDIO.fullmatch(path.name)
+        if own and int(own[1]) // SHARD_SIZE == shard.index and path.name not in shard.audio_names:
+            path.unlink()
+
+
 def _num_rows(folder: DatasetFolder, index: int) -> int:
     """How many soundscapes a shard holds: 0 if it is missing or damaged, to be made again."""
     try:
@@ -261,8 +316,10 @@ def _num_rows(folder: DatasetFolder, index: int) -> int:
 
 def _remove_temporary(folder: DatasetFolder) -> None:
     """Leftovers of a killed run. The folder is locked: nobody is writing them."""
-    for path in (*folder.root.glob(".*.tmp"), *(folder.root / "soundscapes").glob(".*.tmp")):
-        path.unlink()
+    for place in (folder.root, folder.root / "soundscapes"):
+        for path in place.glob(".*.tmp"):
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink()
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ class SourceFile:
     origin: str  # the path as the user knows it: relative to the SOURCE given
     role: Role
     label: str
-    cluster: str  # labels that name one sound share it; the label itself where the corpus names none
+    cluster: str  # labels that name one sound share it; `default_cluster(label)` where the corpus names none
     contains: tuple[str, ...] = ()  # other clusters that can be heard in it
     group: str  # recordings that must stay on one side of a split
     split: str | None = None  # train | valid | test, where the corpus says

@@ -24,8 +24,11 @@ class AudioError(FlamError):
 
 def probe(path: Path) -> tuple[int, int, float]:
     """Sample rate in Hz, channels and duration in seconds, as the header claims; raises AudioError."""
-    if not path.is_file():  # a FIFO would hang, a folder has no sound
-        raise AudioError(path, "no such file" if not path.exists() else "not a regular file")
+    try:
+        if not path.is_file():  # a FIFO would hang, a folder has no sound
+            raise AudioError(path, "no such file" if not path.exists() else "not a regular file")
+    except OSError as error:  # a folder that may not be entered
+        raise AudioError(path, f"not readable as audio ({error.strerror})") from None
     try:
         info = soundfile.info(str(path))
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
@@ -54,11 +57,11 @@ def stream(path: Path, sample_rate: int) -> Iterator[Float[np.ndarray, " sample"
     """A file of any length as blocks of mono float32 at `sample_rate`, in constant memory; raises AudioError."""
     source_rate, _, _ = probe(path)
     if source_rate == sample_rate:
-        yield from (block.mean(axis=1) for block in _raw_blocks(path, source_rate))
+        yield from (_mono(block) for block in _raw_blocks(path, source_rate))
         return
     resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32")
     for block in _raw_blocks(path, source_rate):
-        yield resampler.resample_chunk(block.mean(axis=1))
+        yield resampler.resample_chunk(_mono(block))
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
@@ -86,6 +89,16 @@ def write(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -
         soundfile.write(str(path), samples, sample_rate, subtype="PCM_16")
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise FlamError(f"cannot write {path}: {_reason(error)}; what was finished before is kept") from None
+
+
+def _mono(block: Float[np.ndarray, "sample channel"]) -> Float[np.ndarray, " sample"]:
+    """The mean of the channels; where they cancel (20 dB below the loudest), that one, lest a sound go unheard."""
+    mean = block.mean(axis=1)
+    if block.shape[1] > 1:
+        powers = np.square(block).mean(axis=0)
+        if np.square(mean).mean() < 0.01 * powers.max():
+            return np.ascontiguousarray(block[:, int(powers.argmax())])
+    return np.asarray(mean)
 
 
 def _raw_blocks(path: Path, sample_rate: int) -> Iterator[Float[np.ndarray, "sample channel"]]:

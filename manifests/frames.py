@@ -10,6 +10,8 @@ from jaxtyping import Bool
 
 from manifests.schema import Stretch
 
+MAX_GAP = 0.2  # seconds; a shorter silence within a sound is part of it, in labels and in detections
+
 
 def num_frames(duration: float, hop: float) -> int:
     """How many frames a clip of `duration` seconds has: enough to cover it."""

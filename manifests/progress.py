@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 _LOG_EVERY_SECONDS = 10.0
+_bars: list[Progress] = []  # one at a time: a second on the same lines would flicker
 
 
 @contextlib.contextmanager
@@ -28,7 +29,9 @@ def progress(description: str, total: int, *, done: int = 0) -> Iterator[Callabl
         total: how many there are.
         done: how many of them an earlier run had finished.
     """
-    if sys.stderr.isatty():
+    if _bars:
+        yield _show_nothing
+    elif sys.stderr.isatty():
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -39,9 +42,17 @@ def progress(description: str, total: int, *, done: int = 0) -> Iterator[Callabl
             TextColumn("{task.fields[note]}"),
         )
         with Progress(*columns, console=Console(stderr=True)) as bar:
-            yield _bar_advance(bar, bar.add_task(description, total=total, completed=done, note=""))
+            _bars.append(bar)
+            try:
+                yield _bar_advance(bar, bar.add_task(description, total=total, completed=done, note=""))
+            finally:
+                _bars.pop()
     else:
         yield _LogLines(description, total, done)
+
+
+def _show_nothing(count: int = 1, note: str = "") -> None:
+    """Within another stage's progress."""
 
 
 def _bar_advance(bar: Progress, task: TaskID) -> Callable[..., None]:

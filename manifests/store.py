@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +21,8 @@ import pyarrow.parquet as pq
 
 from manifests.errors import FlamError
 from manifests.schema import SCHEMA_VERSION, Caption, Phrase, Row, Soundscape, arrow_schema, from_row, to_table
+
+_SHARD_NAME = re.compile(r"[0-9]{5,}\.parquet")
 
 
 class DatasetFolder:
@@ -54,11 +57,11 @@ class DatasetFolder:
 
     def soundscape_shards(self) -> list[Path]:
         """Finished shards, in order."""
-        return sorted((self.root / "soundscapes").glob("[0-9]*.parquet"))
+        return _shards(self.root / "soundscapes")
 
     def caption_shards(self, name: str) -> list[Path]:
         """Finished shards of one caption set, in order."""
-        return sorted((self.root / "captions" / name).glob("[0-9]*.parquet"))
+        return _shards(self.root / "captions" / name)
 
     def caption_sets(self) -> list[str]:
         """Names of the caption sets that are there."""
@@ -96,6 +99,12 @@ class DatasetFolder:
         if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on a name that is too long
             raise FlamError(f"{path} is missing, but soundscape {soundscape.soundscape_id} names it; simulate again")
         return path
+
+
+def _shards(folder: Path) -> list[Path]:
+    """Only what has a shard's name: a copy that somebody put beside them is none."""
+    found = (path for path in folder.glob("*.parquet") if _SHARD_NAME.fullmatch(path.name))
+    return sorted(found, key=lambda path: int(path.stem))
 
 
 def inside(root: Path, relative: str, *, what: str) -> Path:
@@ -172,14 +181,19 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        publish(temporary, path)
     except OSError as error:
         raise FlamError(f"cannot write {path}: {error.strerror or error}; what was finished before is kept") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a finished file its name once the disk has all of it: a crash leaves no name without its content."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -193,9 +207,11 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise FlamError(f"{path} is missing; make it again with the command that writes it") from None
-    except (ValueError, OSError) as error:
-        raise FlamError(f"{path} cannot be read ({error}); make it again with the command that writes it") from None
+        raise FlamError(f"{path} is missing; restore it, or make its folder again under another name") from None
+    except (ValueError, OSError) as error:  # what lies beside it may be of other settings than a new one would say
+        raise FlamError(
+            f"{path} cannot be read ({error}); restore it, or make its folder again under another name"
+        ) from None
 
 
 @contextlib.contextmanager

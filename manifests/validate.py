@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,6 +19,9 @@ from manifests.store import DatasetFolder, inside, read_json, read_rows
 _ANNOTATIONS: tuple[Annotation, ...] = ("closed", "open", "none")
 _TOLERANCE_SECONDS = 1e-6  # times may have been written with 6 decimals
 _MAX_KEPT = 1000
+_FLOOR_LUFS = -70.0  # what silence measures, and BS.1770's absolute gate
+_GATED_LUFS = 20.0  # above the floor; blocks so far below the loudness of a recording may be many
+_TOLERANCE_LU = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,7 @@ class _Tables:
         self.audio_paths: set[str] = set()
         self.split_of: dict[str, str] = {}  # by source
         self.clusters: set[str] = set()
+        self.settings = _settings(folder)
         self.all_rows_read = True
 
     def check_soundscapes(self, path: Path) -> None:
@@ -130,6 +135,9 @@ class _Tables:
                 self._note(path, "", [("audio_path", "no row names this file")])
 
     def _check_across(self, row: Soundscape) -> Iterator[_Finding]:
+        for field, wanted in self.settings.items():
+            if getattr(row, field) != wanted:
+                yield field, f"{getattr(row, field)!r}, but {self.folder.info_path.name} says {wanted!r}"
         if row.soundscape_id in self.ids:
             yield "soundscape_id", "occurs twice"
         self.ids.add(row.soundscape_id)
@@ -235,6 +243,8 @@ def _check_activity(event: Event) -> Iterator[_Finding]:
 def _check_background(background: Background, row: Soundscape) -> Iterator[_Finding]:
     yield from _check_names(background)
     yield from _check_finite(background, ("target_lufs", "lufs", "gain_db"))
+    if what := off_target(background, row.mix_gain_db or 0.0):
+        yield "lufs", what
     known = {background.cluster, *background.contains}
     for cluster in sorted({event.cluster for event in row.events} & known):
         yield "contains", f"holds {cluster!r}, which is also an event: its times cannot be known"
@@ -264,6 +274,20 @@ def _check_licences(row: Soundscape) -> Iterator[_Finding]:
     wanted = sorted({source.licence for source in sources if source.licence})  # where one is known
     if row.licences != wanted:
         yield "licences", f"{row.licences}, but its sources have {wanted}"
+
+
+def off_target(background: Background, mix_gain_db: float) -> str:
+    """What is wrong with a background's measured loudness, if it is not the one that it was set to; else empty.
+
+    One that had nothing to be amplified is too quiet. Near the floor the absolute gate leaves out the fainter
+    blocks, and the rest measures louder than all did: nothing is wrong with that.
+    """
+    expected = max(background.target_lufs + mix_gain_db, _FLOOR_LUFS)
+    excess = background.lufs - expected
+    gated = expected < _FLOOR_LUFS + _GATED_LUFS
+    if not math.isfinite(excess) or (excess >= -_TOLERANCE_LU and (gated or excess <= _TOLERANCE_LU)):
+        return ""  # what is no number is told by itself
+    return f"measures {background.lufs:.1f} LUFS, not {expected:.1f}"
 
 
 def _source_ids(row: Soundscape) -> set[str]:
@@ -297,7 +321,7 @@ def _check_samples(path: Path, row: Soundscape) -> Iterator[str]:
     """What is wrong with an audio file, read in blocks to its end."""
     try:
         sample_rate, channels, _ = probe(path)
-        num_samples, silent = _read_through(path, sample_rate)
+        num_samples, silent, numbers = _read_through(path, sample_rate)
     except AudioError as error:
         yield error.reason
         return
@@ -307,20 +331,24 @@ def _check_samples(path: Path, row: Soundscape) -> Iterator[str]:
         yield f"{channels} channels, not 1"
     if num_samples != row.num_samples:
         yield f"{num_samples} samples, the row says {row.num_samples}"
+    if not numbers:
+        yield "holds samples that are no number"
     if silent:
         yield "every sample is 0 or not a number"
 
 
-def _read_through(path: Path, sample_rate: int) -> tuple[int, bool]:
-    """How many samples there are, and whether none of them is a sound."""
-    num_samples, silent = 0, True
+def _read_through(path: Path, sample_rate: int) -> tuple[int, bool, bool]:
+    """How many samples there are, whether none of them is a sound, and whether all are finite numbers."""
+    num_samples, silent, numbers = 0, True, True
     try:
         for block in soundfile.blocks(str(path), blocksize=10 * sample_rate, dtype="float32", always_2d=True):
             num_samples += len(block)
-            silent = silent and not (np.isfinite(block) & (block != 0)).any()
+            finite = np.isfinite(block)
+            numbers = numbers and bool(finite.all())
+            silent = silent and not (finite & (block != 0)).any()
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"not readable as audio ({error})") from None
-    return num_samples, silent
+    return num_samples, silent, numbers
 
 
 def _check_info(folder: DatasetFolder) -> Iterator[Problem]:
@@ -338,9 +366,22 @@ def _check_info(folder: DatasetFolder) -> Iterator[Problem]:
         yield Problem(where=folder.info_path.name, row="", field="schema_version", what=what)
 
 
+def _settings(folder: DatasetFolder) -> dict[str, Any]:
+    """What dataset.json says of every row, so far as it says anything."""
+    try:
+        info = read_json(folder.info_path)
+    except FlamError:  # _check_info tells it
+        return {}
+    if not isinstance(info, dict):
+        return {}
+    settings = {field: info[field] for field in ("seed", "engine", "sample_rate") if field in info}
+    recipe = info.get("recipe")
+    return {**settings, "recipe": recipe["name"]} if isinstance(recipe, dict) and "name" in recipe else settings
+
+
 def _check_sequence(folder: DatasetFolder, where: str, shards: list[Path]) -> Iterator[Problem]:
     """Shards are numbered from 0 without gaps: one that is absent was deleted, or its stage was interrupted."""
-    there = {int(path.stem) for path in shards if path.stem.isdigit()}
+    there = {int(path.stem) for path in shards}
     for index in sorted(set(range(max(there, default=-1) + 1)) - there):
         name = folder.soundscape_shard(index).name
         yield Problem(where=f"{where}/{name}", row="", field="file", what="is missing; run its stage again")

@@ -5,8 +5,10 @@ import io
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -170,12 +172,32 @@ def test_validate_finds_what_is_broken(data: DatasetFolder, tmp_path: Path) -> N
     assert recording(data).stem in done.stdout
 
 
-def test_train_says_what_is_wrong_with_an_option(data: DatasetFolder, tmp_path: Path) -> None:
-    with pytest.raises(FlamError, match="learning_rate"):
-        CliRunner().invoke(
-            cli.app, ["train", str(data.root), "--out", str(tmp_path / "r"), "--learning-rate", "-1"],
-            catch_exceptions=False,
-        )  # fmt: skip
+@pytest.mark.parametrize("value", ["-1", "0", "x"])
+def test_a_learning_rate_that_cannot_be_is_a_usage_error(data: DatasetFolder, tmp_path: Path, value: str) -> None:
+    done = CliRunner().invoke(
+        cli.app, ["train", str(data.root), "--out", str(tmp_path / "r"), "--learning-rate", value]
+    )
+    assert done.exit_code == 2
+    assert "--learning-rate" in done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.slow
+def test_one_ctrl_c_ends_training_in_seconds_with_130_and_a_word(data: DatasetFolder, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import cli; cli.run()", "train", str(data.root), "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "run" / "config.json"
+    deadline = time.monotonic() + 60
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1)  # into the first steps
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - asked < 5
+    assert "run the same command again to go on" in stderr
+    assert "Traceback" not in stderr
 
 
 @pytest.mark.slow

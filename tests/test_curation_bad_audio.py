@@ -2,6 +2,8 @@
 
 import os
 import struct
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import soundfile
 
 from curation.prepare import PEAK_DBFS, RejectError, prepare
 from curation.source_clip import SourceFile
+from curation.sources import list_sources
 from curation.sources.folders import read as read_folders
+from manifests.errors import FlamError
 
 RATE = 16_000
 
@@ -91,6 +95,36 @@ def test_sounds_without_a_sound_are_rejected(tmp_path, samples, reason):
     assert caught.value.reason == reason
 
 
+def test_what_only_a_meter_hears_is_rejected(tmp_path):
+    path = written(tmp_path / "a.wav", tone(20, hz=0.1))
+    for role in ("foreground", "background"):
+        with pytest.raises(RejectError) as caught:
+            prepared(path, role=role)
+        assert caught.value.reason == "inaudible"
+    prepared(written(tmp_path / "click.wav", np.where(np.arange(40_000) == 20_000, 0.9, 0.0)))
+
+
+def test_the_noise_of_the_last_bits_is_rejected_in_any_format(tmp_path):
+    noise = np.random.default_rng(0).integers(-1, 2, 40_000)
+    for subtype, step in (("PCM_16", 2**-15), ("PCM_24", 2**-23), ("FLOAT", 2**-20)):
+        with pytest.raises(RejectError, match="too quiet"):
+            prepared(written(tmp_path / "a.wav", noise * step, subtype=subtype), role="background")
+
+
+def test_a_background_is_active_where_it_sounds_and_not_in_the_digital_silence_between(tmp_path):
+    rng = np.random.default_rng(0)
+    parts = [rng.uniform(-0.3, 0.3, round(seconds * RATE)) for seconds in (2.5, 1.0)]
+    clip, pcm = prepared(
+        written(tmp_path / "a.wav", np.concatenate([parts[0], np.zeros(20 * RATE), parts[1]])), role="background"
+    )
+    assert [(stretch.onset, stretch.offset) for stretch in clip.activity] == [
+        (pytest.approx(0, abs=0.03), pytest.approx(2.5, abs=0.03)),
+        (pytest.approx(22.5, abs=0.03), pytest.approx(23.5, abs=0.03)),
+    ]
+    assert len(pcm) == pytest.approx(23.5 * RATE, abs=0.03 * RATE)
+    assert -20 < clip.lufs < 0  # of what sounds: silence is gated
+
+
 def test_half_an_hour_is_the_limit(tmp_path):
     with pytest.raises(RejectError, match="longer than 1800 s"):
         prepared(written(tmp_path / "a.wav", np.zeros(1801 * 1000), 1000, "PCM_U8"))
@@ -109,6 +143,44 @@ def test_what_is_no_regular_file_is_rejected_and_nothing_waits_for_it(tmp_path):
     for name, reason in (("fifo", "not a regular file"), ("folder", "not a regular"), ("dangling", "no such file")):
         with pytest.raises(RejectError, match=reason):
             prepared(tmp_path / f"{name}.wav")
+
+
+@pytest.fixture
+def folder_of_another_user() -> Iterator[Path]:
+    """A bank whose dog/secret.wav and locked/ may not be read. Root may read all, so become nobody for the test."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        root = Path(name)
+        for path in ("foreground/dog/secret.wav", "foreground/dog/open.wav", "locked/a.wav"):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            written(root / path, tone())
+            (root / path).chmod(0o644)
+        for path in (root, root / "foreground", root / "foreground/dog"):
+            path.chmod(0o755)
+        (root / "foreground/dog/secret.wav").chmod(0)
+        (root / "locked").chmod(0)
+        user = os.geteuid()
+        os.seteuid(65534 if user == 0 else user)
+        try:
+            yield root
+        finally:
+            os.seteuid(user)
+            (root / "locked").chmod(0o755)
+
+
+def test_a_file_that_may_not_be_read_is_rejected_and_the_others_are_used(folder_of_another_user):
+    (folder_of_another_user / "foreground/dog/open.wav").read_bytes()
+    open_file, secret = read_folders(folder_of_another_user).files
+    prepare(open_file, sample_rate=RATE, seed=0)
+    for path in (secret.path, folder_of_another_user / "locked/a.wav"):
+        with pytest.raises(RejectError, match="not readable") as caught:
+            prepared(path)
+        assert str(folder_of_another_user) not in caught.value.reason + caught.value.detail
+
+
+def test_a_folder_that_may_not_be_read_is_named(folder_of_another_user):
+    for source in ("locked", "locked/t.csv"):
+        with pytest.raises(FlamError, match=r"cannot read .*locked"):
+            list_sources([str(folder_of_another_user / source)])
 
 
 @pytest.mark.parametrize(("data_size", "riff_size"), [(0xFFFFFFFF, 36), (0xFFFFFFFF, 0xFFFFFFFF), (None, 0)])

@@ -19,6 +19,8 @@ import soundfile
 from curation import bank as bank_module
 from curation import bank_shards
 from curation.bank import Bank, build_bank
+from curation.config import Recipe
+from curation.plan import Catalogue, plan
 from curation.sources import builtin_bank
 from manifests.errors import FlamError
 from manifests.store import locked
@@ -151,6 +153,16 @@ def test_a_killed_run_is_finished_by_the_same_command(tmp_path):
     assert content(out) == content(tmp_path / "whole")
 
 
+def test_a_run_that_was_killed_before_it_had_written_anything_is_started_again(sounds, tmp_path):
+    out = tmp_path / "bank"
+    out.mkdir()
+    (out / ".lock").write_text("flam-cli bank (process 77)")
+    (out / ".bank.json.77.tmp").write_text('{"format_ver')
+    build(out, sounds)
+    build(tmp_path / "whole", sounds)
+    assert content(out) == content(tmp_path / "whole")
+
+
 def test_a_bank_of_other_sources_or_settings_is_refused(sounds, tmp_path):
     out = tmp_path / "bank"
     build(out, sounds)
@@ -160,10 +172,11 @@ def test_a_bank_of_other_sources_or_settings_is_refused(sounds, tmp_path):
     with pytest.raises(FlamError, match="says sources"):
         build(out, sounds)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/thesis.tex").write_text("x")
-    with pytest.raises(FlamError, match="is no sound bank and not empty"):
-        build(tmp_path / "mine", sounds)
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    for name in (".draft.tmp", "thesis.tex"):
+        (tmp_path / "mine" / name).write_text("x")
+        with pytest.raises(FlamError, match="is no sound bank and not empty"):
+            build(tmp_path / "mine", sounds)
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".draft.tmp", "thesis.tex"]
     with pytest.raises(FlamError, match="cannot write to"):
         build(tmp_path / "mine/thesis.tex", sounds)
 
@@ -181,12 +194,63 @@ def test_identical_sounds_are_kept_once_and_their_groups_stay_together(sounds, t
     shutil.copy(sounds / "background/park/0.wav", sounds / "foreground/dog/park.wav")
     report = build(tmp_path / "bank", sounds)
     assert [(reject.origin, reject.reason, reject.detail) for reject in report.rejects] == [
-        ("foreground/dog/copy.wav", "duplicate", "the same sound as foreground/cat/0.wav")
+        (
+            "foreground/dog/copy.wav",
+            "duplicate",
+            "the same sound as foreground/cat/0.wav, which now contains 'dog'",
+        )
     ]
     clips = {clip.origin: clip for clip in report.bank.clips}
     one, other = clips["foreground/dog/park.wav"], clips["background/park/0.wav"]
     assert (one.group, one.split) == (other.group, other.split)
     assert one.source_id[1:] == other.source_id[1:]
+
+
+def test_no_label_of_one_sound_is_absent_where_another_of_its_labels_is_heard(sounds, tmp_path):
+    with (sounds / "t.csv").open("w", newline="") as file:
+        rows = [(str(path), path.parts[0], path.parts[1], "", "") for path in
+                (path.relative_to(sounds) for path in sorted(sounds.rglob("*.wav")))]  # fmt: skip
+        again = "foreground/cat/0.wav"
+        rows += [(again, "foreground", label, cluster, contains) for label, cluster, contains in (
+            ("puppy", "dog", "wolf|cat"), ("pup", "dog", ""), ("kitten", "cat", ""), ("yard", "yard", ""),
+        )]  # fmt: skip
+        rows.append(("background/park/1.wav", "foreground", "swing", "", "chain"))
+        csv.writer(file).writerows([("path", "role", "label", "cluster", "contains"), *rows])
+    report = build(tmp_path / "bank", sounds / "t.csv")
+    contains = {(clip.origin, clip.role): clip.contains for clip in report.bank.clips if clip.contains}
+    assert contains == {
+        ("foreground/cat/0.wav", "foreground"): ["dog", "wolf", "yard"],
+        ("background/park/1.wav", "foreground"): ["chain", "park"],
+        ("background/park/1.wav", "background"): ["chain", "swing"],
+    }
+    details = [reject.detail.removeprefix("the same sound as foreground/cat/0.wav") for reject in report.rejects]
+    assert details == [*[", which now contains 'dog'"] * 2, "", ", which now contains 'yard'"]
+
+
+def test_the_same_sound_as_foreground_and_background_is_never_an_event_over_itself(sounds, tmp_path):
+    for index in range(3):
+        shutil.copy(sounds / f"background/park/{index}.wav", sounds / f"foreground/dog/park{index}.wav")
+    bank = build(tmp_path / "bank", sounds, valid_share=0, test_share=0).bank
+    recipe = Recipe(name="short", duration=2.0)
+    catalogue = Catalogue(bank.clips, sample_rate=RATE, recipe=recipe)
+    drawn = [plan(index, catalogue=catalogue, recipe=recipe, seed=0) for index in range(20)]
+    assert {bank.clips[event.clip].label for one in drawn for event in one.events} == {"cat"}
+
+
+def test_labels_that_differ_in_case_or_spelling_only_are_one_cluster(sounds, tmp_path, monkeypatch):
+    monkeypatch.setattr(builtin_bank, "KINDS", [kind for kind in builtin_bank.KINDS if kind.label == "rain"])
+    monkeypatch.setattr(builtin_bank, "NUM_SOUNDS", {"background": 1})
+    labels = ("Dog-Bark", "dog bark", "dog_bark", "DOG  BARK")
+    for index, label in enumerate(labels):
+        write_noise(sounds / f"foreground/{label}/a.wav", 200 + index)
+    write_noise(sounds / "background/Rain/a.wav", 300, seconds=2.5)
+    bank = build(tmp_path / "bank", sounds, "builtin").bank
+    labels_of = {}
+    for clip in bank.clips:
+        labels_of.setdefault(clip.cluster, set()).add(clip.label)
+    assert labels_of == {
+        "cat": {"cat"}, "dog": {"dog"}, "park": {"park"}, "dog_bark": set(labels), "rain": {"rain", "Rain"},
+    }  # fmt: skip
 
 
 def test_a_source_keeps_its_id_and_its_sound_when_others_are_added(sounds, tmp_path):
@@ -204,6 +268,10 @@ def test_bad_recordings_are_counted_by_reason_and_the_rest_is_used(sounds, tmp_p
     soundfile.write(sounds / "foreground/dog/quiet.wav", np.zeros(4000), RATE)
     report = build(tmp_path / "bank", sounds)
     assert list(report.rejects_by_reason().items()) == [("not readable as audio", 3), ("silent or constant", 1)]
+    assert list(report.first_of_reason().items()) == [
+        ("not readable as audio", "foreground/dog/bad0.wav"),
+        ("silent or constant", "foreground/dog/quiet.wav"),
+    ]
     assert len(report.bank.clips) == 13
 
 

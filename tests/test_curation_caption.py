@@ -315,3 +315,13 @@ def test_a_damaged_caption_shard_is_named(tmp_path: Path) -> None:
     shard.unlink()
     assert caption(data).num_done == 2
     assert len(read_rows(shard, Caption)) == 2
+
+
+def test_captions_of_another_dataset_are_not_taken_for_this_ones(tmp_path: Path) -> None:
+    """Every dataset has a soundscape 00000000: the id alone does not say that a caption is its."""
+    data = dataset(tmp_path, numbered(3))
+    (data / "dataset.json").write_text('{"seed": 0}')
+    caption(data)
+    (data / "dataset.json").write_text('{"seed": 5}')
+    with pytest.raises(FlamError, match=r"captions\.json says dataset"):
+        caption(data)

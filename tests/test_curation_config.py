@@ -65,6 +65,28 @@ def test_a_file_without_a_name_is_named_after_itself(recipe_file: Path) -> None:
         ('repeats = { distribution = "integer_uniform", low = 0, high = 3 }', "repeats.low = 0"),
         ("split = { train = 0.0 }", "split: all shares are 0"),
         ("max_event_duration = 0.01", "under two fades"),
+        ("max_event_duration = 1e308", "max_event_duration: Input should be less than or equal to 3600"),
+        (
+            'events = { distribution = "integer_uniform", low = 1, high = 10000000000000000000 }',
+            "events.high: Input should be less than or equal to 1000000",
+        ),
+        (
+            'background_lufs = { distribution = "constant", value = 0.5 }',
+            "background_lufs: value = 0.5 is not between -70 and 0",
+        ),
+        (
+            'background_lufs = { distribution = "uniform", low = -70.5, high = -40 }',
+            "background_lufs: low = -70.5 is not between -70 and 0",
+        ),
+        (
+            'snr_db = { distribution = "uniform", low = 0, high = 1e300 }',
+            "snr_db: high = 1e+300 is not between -60 and 60",
+        ),
+        ('snr_db = { distribution = "constant", value = -61 }', "snr_db: value = -61 is not between -60 and 60"),
+        (
+            'snr_db = { distribution = "uniform", low = -inf, high = 3 }',
+            "snr_db.low: Input should be a finite number",
+        ),
         ("duration 5", "cannot be read as TOML"),
     ],
 )

@@ -13,6 +13,7 @@ from curation.config import Constant, Recipe, Uniform
 from curation.loudness import integrated_lufs
 from curation.mix import Mixer, Mixture, background_samples, event_samples
 from curation.plan import Catalogue, Plan, PlannedBackground, PlannedEvent, plan
+from manifests.errors import FlamError
 
 RECIPE = Recipe(name="test")
 RATE = 16000
@@ -150,7 +151,7 @@ def test_a_long_background_is_the_banks_own_slice(bank: Bank) -> None:
 
 def test_fades_are_quarter_sines_at_both_ends(bank: Bank) -> None:
     event = plans(bank, 1)[0].events[0]
-    plain, faded = event_samples(event, bank), Mixer(bank, RECIPE)._faded(event, 0.0)
+    plain, faded = event_samples(event, bank), Mixer(bank, RECIPE)._faded(event)
     sine = np.sin(np.linspace(0, np.pi / 2, 160))
     np.testing.assert_allclose(faded[:160], plain[:160] * sine, atol=1e-12)
     np.testing.assert_allclose(faded[-160:], plain[-160:] * sine[::-1], atol=1e-12)
@@ -173,3 +174,23 @@ def test_provenance_points_into_the_original_file(bank: Bank) -> None:
             assert event.origin_start == 100 + 2 * event.source_start
             assert event.origin.startswith(event.label)
             assert event.licence in {"CC0", "CC-BY"}
+
+
+def test_a_background_that_is_silent_where_it_is_taken_is_an_error_that_names_it(tmp_path: Path) -> None:
+    park = np.concatenate([noise(2.5, 1), np.zeros(20 * RATE), noise(1, 2)])
+    sounds = [Sound(samples=park, role="background", label="park"), Sound(samples=tone(1, 500))]
+    bank = write_bank(tmp_path / "bank", sounds)
+    made = plans(bank, 1)[0]
+    silent = dataclasses.replace(made, background=dataclasses.replace(made.background, source_start=5 * RATE))
+    with pytest.raises(FlamError, match=r"park/0\.wav \(source s000\), .* measures -70\.0 LUFS, not -50\.0"):
+        Mixer(bank, RECIPE).mix(silent)
+
+
+def test_a_mixture_that_is_scaled_down_to_the_floor_of_loudness_is_no_error(bank: Bank) -> None:
+    recipe = Recipe(
+        name="loud",
+        background_lufs=Constant(distribution="constant", value=-65.0),
+        snr_db=Uniform(distribution="uniform", low=55, high=60),
+    )
+    gains = [Mixer(bank, recipe).mix(made).mix_gain_db for made in plans(bank, 20, recipe)]
+    assert min(gains) < -5

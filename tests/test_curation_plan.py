@@ -225,3 +225,41 @@ def test_what_is_held_out_is_met_in_test_soundscapes_only(bank: Bank) -> None:
 def test_a_held_out_label_that_no_clip_has_is_an_error(bank: Bank) -> None:
     with pytest.raises(FlamError, match="hold_out names 'zebar'"):
         catalogue_of(bank, Recipe(name="held", hold_out=("zebar",)))
+
+
+def background_starts(tmp_path: Path, samples: np.ndarray, num: int) -> np.ndarray:
+    sounds = [Sound(samples=samples, role="background", label="park"), Sound(samples=tone(1, 500))]
+    made = plans(write_bank(tmp_path / "bank", sounds), num)
+    return np.array([one.background.source_start for one in made]) / 16000
+
+
+def test_a_background_is_never_taken_from_where_its_clip_is_silent(tmp_path: Path) -> None:
+    park = np.concatenate([noise(2.5, 1), np.zeros(20 * 16000), noise(1, 2)])
+    starts = background_starts(tmp_path, park, 300)
+    assert (starts <= 1.3).all()  # half of the 2.5 s are in it
+    assert len(set(starts)) > 100
+
+
+def test_a_background_that_is_active_for_a_moment_only_is_taken_with_it(tmp_path: Path) -> None:
+    moment = np.concatenate([noise(0.05, 1), np.zeros(100 * 16000), noise(0.5, 2)])
+    assert (background_starts(tmp_path, moment, 20) > 90.2).all()
+
+
+def test_a_background_that_is_active_throughout_starts_anywhere(tmp_path: Path) -> None:
+    starts = background_starts(tmp_path, noise(13, 1), 1000)
+    counts, _ = np.histogram(starts, bins=6, range=(0, 3))
+    assert counts.min() > 120
+
+
+def test_holding_out_a_label_holds_out_all_of_its_cluster(tmp_path: Path) -> None:
+    sounds = [Sound(samples=noise(3, 1), role="background", label="wind", split=split) for split in ("train", "test")]
+    sounds += [
+        Sound(samples=tone(1, 500), label="bark", cluster="dog", split="test"),
+        Sound(samples=tone(1, 501), label="dog_bark", cluster="dog"),
+        Sound(samples=tone(1, 502), label="kennel", contains=["dog"]),
+        Sound(samples=tone(1, 503), label="horn"),
+    ]
+    bank = write_bank(tmp_path / "bank", sounds)
+    made = plans(bank, 100, Recipe(name="held", hold_out=("bark",)))
+    met = {(one.split, bank.clips[event.clip].label) for one in made for event in one.events}
+    assert met == {("train", "horn"), ("test", "bark")}

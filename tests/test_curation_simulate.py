@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -294,3 +295,75 @@ def test_a_place_that_cannot_be_written_is_one_line(bank_dir: Path, tmp_path: Pa
     (tmp_path / "file").touch()
     with pytest.raises(FlamError, match=r"cannot write .*Not a directory"):
         simulate(bank_dir, tmp_path / "file" / "data", recipe=RECIPE, num=1, workers=1)
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_audio_that_was_lost_is_made_again(bank_dir: Path, whole: Path, tmp_path: Path, emptied: bool) -> None:
+    out = tmp_path / "lost"
+    shutil.copytree(whole, out)
+    lost = out / "audio" / "00002" / "00000207.wav"
+    lost.write_bytes(b"") if emptied else lost.unlink()
+    # for fewer soundscapes than there were: the shard keeps its length
+    report = simulate(bank_dir, out, recipe=RECIPE, num=210, seed=5, workers=1)
+    assert (report.num_new, report.num_soundscapes) == (30, 230)
+    assert content(out) == content(whole)
+
+
+def test_soundscapes_without_the_file_that_says_what_they_are_get_no_others(
+    bank_dir: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "mixed"
+    shutil.copytree(whole, out)
+    (out / "dataset.json").unlink()
+    before = content(out)
+    with pytest.raises(FlamError, match=r"no dataset\.json that says what they were made from; .* use another --out"):
+        simulate(bank_dir, out, recipe=RECIPE, num=300, seed=6, workers=1)
+    assert content(out) == before
+
+
+@pytest.mark.parametrize("name", ["README.md", "audio/00000/mysong.mp3", ".hidden", ".vim.tmp"])
+def test_a_folder_with_files_of_the_user_is_refused_and_left_alone(bank_dir: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "mine"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_bytes(b"mine")
+    with pytest.raises(FlamError, match=r"is no dataset and not empty .* use another --out"):
+        simulate(bank_dir, out, recipe=RECIPE, num=1, workers=1)
+    assert [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()] == [name]
+
+
+def test_what_a_killed_run_left_of_itself_is_no_file_of_the_user(bank_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".dataset.json.123.tmp").write_bytes(b"half")
+    simulate(bank_dir, tmp_path, recipe=RECIPE, num=1, workers=1)
+    assert not (tmp_path / ".dataset.json.123.tmp").exists()
+
+
+def test_files_that_are_not_its_own_stay_in_a_dataset(bank_dir: Path, tmp_path: Path) -> None:
+    simulate(bank_dir, tmp_path, recipe=RECIPE, num=1, workers=1)
+    names = ("audio/00000/mysong.mp3", "audio/00000/00000100.wav", "soundscapes/.mine.tmp", ".mine.tmp")
+    for name in names:
+        (tmp_path / name).write_bytes(b"mine")
+    simulate(bank_dir, tmp_path, recipe=RECIPE, num=2, workers=1)
+    assert all((tmp_path / name).read_bytes() == b"mine" for name in names)
+
+
+def test_audio_is_on_the_disk_before_it_has_its_name(
+    bank_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    simulate(bank_dir, tmp_path, recipe=RECIPE, num=3, workers=1)
+    assert {path.stat().st_ino for path in tmp_path.glob("audio/*/*.wav")} <= set(synced)
+
+
+def test_a_copy_of_a_shard_is_not_counted(bank_dir: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(whole, out)
+    shutil.copy(out / "soundscapes" / "00000.parquet", out / "soundscapes" / "0 copy.parquet")
+    assert simulate(bank_dir, out, recipe=RECIPE, num=230, seed=5, workers=1).num_soundscapes == 230

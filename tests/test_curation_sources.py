@@ -1,5 +1,7 @@
 """Readers of dataset layouts, and the splits made from what they say."""
 
+import csv
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 
@@ -10,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.sources import list_sources
+from curation.sources.listing import default_cluster
 from curation.splits import Recording, assign_splits
 from manifests.errors import FlamError
 
 HEADER = "path,role,label\n"
+SHARED = Path(__file__).parents[2] / "shared/data"
 
 
 def write_table(path: Path, content: str | bytes) -> str:
@@ -88,8 +92,59 @@ def test_a_table_may_have_a_bom_crlf_any_column_order_and_columns_of_its_own(tmp
 
 @pytest.mark.parametrize("label", ["007", "NaN", "null", "NA", "true", "1e5", "=1+1", "Dog", "dög", "狗 🐕", "{0}%s"])
 def test_labels_stay_the_strings_they_are(tmp_path, label):
+    content = f"path,role,label,cluster,contains\na.wav,foreground,{label},{label},{label}\n"
+    (file,) = read_table(tmp_path / "t.csv", content).files
+    assert (file.label, file.cluster, file.contains) == (label, label, (label,))
     (file,) = read_table(tmp_path / "t.csv", f"{HEADER}a.wav,foreground,{label}\n").files
-    assert (file.label, file.cluster) == (label, label)
+    assert (file.label, file.cluster) == (label, default_cluster(label))
+
+
+@pytest.mark.parametrize(
+    ("label", "cluster"),
+    [
+        ("dog_bark", "dog_bark"),
+        ("Dog-Bark", "dog_bark"),
+        (" dog \t- BARK_", "dog_bark"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("Straße", "strasse"),
+        ("\u03b1\u0345\u0301", "\u03ac\u03b9"),
+        ("狗 🐕", "狗_🐕"),
+        ("NaN", "nan"),
+        ("=1+1", "=1+1"),
+        ("- _", "- _"),
+    ],
+)
+def test_twins_in_case_and_spelling_have_one_default_cluster(label, cluster):
+    assert default_cluster(label) == cluster
+
+
+@given(st.text(min_size=1, max_size=6))
+def test_a_default_cluster_is_never_empty_and_the_same_for_other_forms_of_the_label(label):
+    cluster = default_cluster(label)
+    assert cluster
+    if cluster != label:
+        assert default_cluster(unicodedata.normalize("NFD", label)) == cluster
+
+
+def test_folders_and_esc50_give_twins_one_cluster(tmp_path):
+    write_sound(tmp_path / "own/foreground/Dog/a.wav")
+    write_sound(tmp_path / "own/background/City-Street/a.wav")
+    write_esc50(tmp_path / "esc", range(1, 3))
+    table = tmp_path / "esc/meta/esc50.csv"
+    table.write_text(table.read_text().replace(",dog,", ",Dog,"))
+    listings = list_sources([str(tmp_path / "own"), str(tmp_path / "esc")])
+    assert {(file.label, file.cluster) for listing in listings for file in listing.files} == {
+        ("Dog", "dog"), ("City-Street", "city_street"),
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs the table in ../shared/data")
+def test_the_clusters_of_the_benchmark_stay_as_written():
+    with (SHARED / "benchmark.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    (listing,) = list_sources([str(SHARED / "benchmark.csv")])
+    found = [(file.cluster, "|".join(file.contains)) for file in listing.files]
+    assert found == [(row["cluster"] or row["label"], row["contains"]) for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -288,3 +288,17 @@ def test_what_is_not_there_is_one_line_that_says_what_to_run(tmp_path):
     (tmp_path / "bad.json").write_bytes(b"\xff{")
     with pytest.raises(FlamError, match="cannot be read"):
         read_json(tmp_path / "bad.json")
+
+
+def test_only_names_of_shards_are_shards_and_they_come_in_order(shard):
+    folder = DatasetFolder(shard.parents[1])
+    wanted = [folder.soundscape_shard(index) for index in (0, 99_999, 100_000)]
+    for path in (*wanted[1:], *(shard.with_name(name) for name in ("0 copy.parquet", "0.parquet", "0000a.parquet"))):
+        path.write_bytes(shard.read_bytes())
+    assert folder.soundscape_shards() == wanted
+
+
+def test_a_damaged_description_is_not_to_be_replaced_by_a_new_one(tmp_path):
+    (tmp_path / "dataset.json").write_text("{")
+    with pytest.raises(FlamError, match=r"restore it, or make its folder again under another name$"):
+        read_json(tmp_path / "dataset.json")

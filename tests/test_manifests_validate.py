@@ -71,6 +71,8 @@ ONE_ROW = {
     "early": (event_with(activity=[Stretch(onset=-1.0, offset=0.1)]), "events[0].activity", "begins before"),
     "late": (event_with(activity=[Stretch(onset=3.9, offset=9.0)]), "events[0].activity", "ends after its event"),
     "lufs": (background_with(lufs=NAN), "background.lufs", "nan is no number"),
+    "quiet background": (background_with(lufs=-51.5), "background.lufs", "measures -51.5 LUFS, not -50.0"),
+    "loud background": (background_with(lufs=-48.5), "background.lufs", "measures -48.5 LUFS, not -50.0"),
     "background label": (background_with(label=""), "background.label", "is empty"),
 }
 
@@ -204,6 +206,8 @@ AUDIO = {
     "44100 Hz": (np.ones(64_000), 44_100, "44100 Hz, the row says 16000"),
     "stereo": (np.ones((64_000, 2)), 16_000, "2 channels, not 1"),
     "cut": (np.ones(63_999), 16_000, "63999 samples, the row says 64000"),
+    "nan": (np.append(np.ones(63_999), NAN), 16_000, "holds samples that are no number"),
+    "inf": (np.append(np.ones(63_999), math.inf), 16_000, "holds samples that are no number"),
     "silent": (np.zeros(64_000), 16_000, "every sample is 0"),
 }
 
@@ -211,7 +215,8 @@ AUDIO = {
 @pytest.mark.parametrize("name", AUDIO)
 def test_audio_that_is_not_what_its_row_says_is_found_by_reading_it(data, name):
     samples, rate, what = AUDIO[name]
-    soundfile.write(data.root / "audio/00000/00000000.wav", samples * 0.1, rate)
+    subtype = "PCM_16" if np.isfinite(samples).all() else "FLOAT"
+    soundfile.write(data.root / "audio/00000/00000000.wav", samples * 0.1, rate, subtype=subtype)
     assert found(data) == []
     problems = found(data, read_audio=True)
     assert [(row, field, what in text) for row, field, text in problems] == [("00000000", "audio", True)]
@@ -239,3 +244,23 @@ def test_no_dataset_at_all_is_an_error(tmp_path):
 
 def test_a_problem_is_one_line():
     assert str(Problem(where="a.parquet", row="x\ny", field="f", what="is\nbad")) == "a.parquet: x y f: is bad"
+
+
+def test_a_background_at_its_target_less_the_mixtures_gain_is_right_down_to_the_floor(data):
+    for gain, lufs in ((-6.0, -56.9), (-6.0, -53.0), (-30.0, -70.0)):  # near the floor it may measure louder
+        edit(data, lambda row, gain=gain, lufs=lufs: background_with(lufs=lufs)(row_with(mix_gain_db=gain)(row)))
+        assert found(data) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("seed", 7), ("engine", "scaper"), ("sample_rate", 32_000), ("recipe", {"name": "other"})]
+)
+def test_a_row_of_other_settings_than_the_dataset_is_found(data, field, value):
+    right = {"schema_version": 1, "seed": 0, "engine": "mix", "sample_rate": 16_000, "recipe": {"name": "toy"}}
+    write_json(data.info_path, right)
+    assert found(data) == []
+    write_json(data.info_path, {**right, field: value})
+    problems = found(data)
+    assert len(problems) == 36
+    assert {where for _, where, _ in problems} == {field}
+    assert "but dataset.json says" in problems[0][2]

@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import soundfile
 from conftest import TOY_SOUNDS, make_toy_dataset
 
 from manifests.errors import FlamError
@@ -16,6 +17,10 @@ SAMPLER = Sampler(batch_size=6, num_phrases=8, clip_duration=4.0, sample_rate=16
 def opened(folder: DatasetFolder) -> tuple[SoundscapeSet, PhraseBook]:
     source = SoundscapeSet(folder, "train", caption_set="template")
     return source, PhraseBook(folder.phrases(), source.clusters())
+
+
+def clusters_of(book: PhraseBook) -> dict[str, str]:
+    return {phrase: cluster for cluster, phrases in book.phrases.items() for phrase in phrases}
 
 
 def test_labels_are_the_frames_of_the_rows_events(toy_dataset: DatasetFolder) -> None:
@@ -111,9 +116,29 @@ def test_a_mixture_has_both_clips_labels_and_captions(toy_dataset: DatasetFolder
     mixed = make_batch(source, book, dataclasses.replace(SAMPLER, mix_share=1.0), 0)
     assert len(mixed.soundscape_ids) > len(plain.soundscape_ids)
     assert int(mixed.matches.sum()) > int(plain.matches.sum())
-    column = {phrase: k for k, phrase in enumerate(mixed.phrases)}
-    assert int(mixed.labels.sum()) >= int(plain.labels.sum())
-    assert len(column) == len(mixed.phrases)
+    column = {clusters_of(book)[phrase]: k for k, phrase in enumerate(mixed.phrases)}
+    rows = {row.soundscape_id: row for row in toy_dataset.soundscapes()}
+    ids = iter(mixed.soundscape_ids)
+    united = 0
+    for i, own in enumerate(plain.soundscape_ids):
+        assert next(ids) == own
+        both = mixed.waveforms[i] - plain.waveforms[i]
+        partners = [own] if not both.any() else [own, next(ids)]
+        expected = np.zeros_like(mixed.labels[i].numpy())
+        for event in (event for partner in partners for event in rows[partner].events):
+            expected[column[event.cluster]] |= frame_labels(event.activity, num_frames=100, hop=0.04)
+        np.testing.assert_array_equal(mixed.labels[i].numpy(), expected)
+        united += len(partners) == 2
+    assert united
+
+
+def test_a_file_that_is_shorter_than_its_row_is_never_silence_under_a_label(tmp_path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=4, valid=0, test=0)
+    path = next((folder.root / "audio").rglob("*.wav"))
+    samples, rate = soundfile.read(path)
+    soundfile.write(path, samples[:rate], rate)
+    with pytest.raises(FlamError, match=r"lasts 1\.00 s, its row says 4\.00 s"):
+        make_batch(*opened(folder), SAMPLER, 0)
 
 
 def test_a_longer_recording_is_cropped_with_its_labels_and_a_shorter_one_padded(toy_dataset: DatasetFolder) -> None:

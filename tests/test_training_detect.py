@@ -66,6 +66,38 @@ def test_a_long_file_is_heard_in_windows_that_agree_with_a_short_one(detector: D
     np.testing.assert_allclose(whole[:225], start[:225], atol=1e-5)
 
 
+def test_every_window_of_a_long_file_gives_its_frames_their_place(detector: Detector, tmp_path: Path) -> None:
+    """The second window is heard from 8 to 18 s and kept from 9 to 17 s, the third from 16 s and kept from 17 s."""
+    long = recording(tmp_path / "long.wav", seconds=30)
+    whole = detector.activations(long, ["hiss"])
+    samples, rate = soundfile.read(long)
+    for begin in (8, 16):
+        soundfile.write(tmp_path / "part.wav", samples[begin * rate : (begin + 10) * rate], rate)
+        part = detector.activations(tmp_path / "part.wav", ["hiss"])
+        kept = slice((begin + 1) * 25, (begin + 9) * 25)
+        np.testing.assert_allclose(whole[kept], part[25:225], atol=1e-4)
+
+
+def test_channels_that_cancel_are_heard(detector: Detector, tmp_path: Path) -> None:
+    one = 0.1 * np.random.default_rng(0).standard_normal(32_000)
+    soundfile.write(tmp_path / "mono.wav", one, 16_000)
+    soundfile.write(tmp_path / "antiphase.wav", np.stack([one, -one], axis=1), 16_000)
+    mono, antiphase = (detector.activations(tmp_path / f"{name}.wav", ["hiss"]) for name in ("mono", "antiphase"))
+    np.testing.assert_allclose(mono, antiphase, atol=1e-4)
+
+
+def test_an_answer_that_is_no_number_is_an_error_and_not_nothing_found(detector: Detector, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "loud.wav", np.full(16_000, 1e25), 16_000, subtype="DOUBLE")
+    with pytest.raises(FlamError, match=r"loud\.wav"):
+        detector.detect(tmp_path / "loud.wav", ["dog"])
+
+
+def test_a_device_that_is_not_there_is_one_line(run: Path) -> None:
+    for name in ("cuda:7", "gpu"):
+        with pytest.raises(FlamError, match=f"no device '{name}' here"):
+            Detector.load(run, device=name)
+
+
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (44_100, 2), (48_000, 6), (192_000, 1), (44_101, 1)])
 def test_any_rate_and_number_of_channels_is_heard(detector: Detector, tmp_path: Path, rate: int, channels: int) -> None:
     file = recording(tmp_path / "a.wav", seconds=3, rate=rate, channels=channels)
@@ -116,7 +148,11 @@ def test_a_threshold_that_is_no_probability_is_refused(detector: Detector, tmp_p
 def test_nan_samples_and_empty_and_missing_files_are_refused(detector: Detector, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "nan.wav", np.full(16_000, np.nan), 16_000, subtype="FLOAT")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16_000)
-    for name, reason in [("nan.wav", "NaN"), ("empty.wav", "no audio"), ("missing.wav", "no such file")]:
+    for name, reason in [
+        ("nan.wav", "nan.wav: holds samples that are no number"),
+        ("empty.wav", "no audio"),
+        ("missing.wav", "no such file"),
+    ]:
         with pytest.raises(FlamError, match=reason):
             detector.detect(tmp_path / name, ["dog"])
 

@@ -96,6 +96,16 @@ def test_a_folder_of_another_config_is_refused_by_what_differs(toy_dataset: Data
         train(toy_dataset.root, tmp_path / "run", SHORT.model_copy(update={"seed": 1}))
 
 
+def test_a_run_is_not_continued_on_other_data(tmp_path: Path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=6, valid=2, test=0)
+    train(folder.root, tmp_path / "run", SHORT)
+    moved = folder.root.rename(tmp_path / "moved")  # the same data elsewhere is the same data
+    train(moved, tmp_path / "run", SHORT)
+    other = make_toy_dataset(tmp_path / "other", train=7, valid=2, test=0)
+    with pytest.raises(FlamError, match=r"config\.json says data"):
+        train(other.root, tmp_path / "run", SHORT)
+
+
 def test_without_validation_soundscapes_the_last_step_is_kept(tmp_path: Path) -> None:
     folder = make_toy_dataset(tmp_path / "data", train=6, valid=0, test=0)
     report = train(folder.root, tmp_path / "run", SHORT)

@@ -48,6 +48,13 @@ def test_a_text_is_embedded_alike_alone_and_beside_longer_ones() -> None:
     assert torch.allclose(alone, beside, atol=1e-5)
 
 
+def test_capitals_underscores_and_spaces_do_not_matter() -> None:
+    text = TextEncoder("wordllama", embed_dim=256, dropout=0.0).eval()
+    one, two, three = text(["car horn", "Car_Horn", " CAR  horn "]).detach()
+    assert torch.equal(one, two)
+    assert torch.equal(one, three)
+
+
 @pytest.mark.parametrize("text", ["鳥", "🐶", "x" * 3000, "a\nb", "007"])
 def test_any_text_has_a_unit_vector(text: str) -> None:
     encoder = TextEncoder("wordllama", embed_dim=256, dropout=0.0).eval()

@@ -27,11 +27,24 @@ class ModelCard(Strict):
     calibration_bias: float = 0.0
 
 
+def device_of(name: str) -> torch.device:
+    """The device called `cpu`, `cuda`, `cuda:1` or `mps`; raises FlamError if it is not there."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ValueError):  # torch has an error of its own for each way to be absent
+        raise FlamError(f"no device {name!r} here; try --device cpu") from None
+    return device
+
+
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
     """Write tensors and a JSON note to one file. It takes the old file's place only when it is whole."""
     content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(content, str(temporary), metadata={"note": json.dumps(note)})
+        try:
+            save_file(content, str(temporary), metadata={"note": json.dumps(note)})
+        except SafetensorError as error:  # it wraps what the system said of the disk
+            raise FlamError(f"cannot write {path}: {error}; what was finished before is kept") from None
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

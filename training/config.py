@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from manifests.errors import FlamError
 
@@ -14,7 +14,7 @@ AnyConfig = TypeVar("AnyConfig", bound="Strict")
 class Strict(BaseModel):
     """Frozen, and without room for keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(Strict):
@@ -32,6 +32,12 @@ class ModelConfig(Strict):
     embed_dim: int = 256  # of frames, clips, phrases and captions
     text: Literal["wordllama", "hash"] = "wordllama"
 
+    @model_validator(mode="after")
+    def _fits(self) -> "ModelConfig":
+        if self.width % self.num_heads or self.num_mels % 16 or min(self.channels) < 1:
+            raise ValueError("width must be a multiple of num_heads, and num_mels of 16")
+        return self
+
     @property
     def hop(self) -> float:
         """Seconds from one output frame to the next."""
@@ -48,14 +54,14 @@ class TrainConfig(Strict):
 
     model: ModelConfig = ModelConfig()
     seed: int = 0
-    steps: int = Field(default=1_500, ge=0)
+    steps: int = Field(default=1_300, ge=0)
     batch_size: int = Field(default=32, ge=1)
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
     phrases_per_clip: int = Field(default=20, ge=1)  # FineLAP's N: how many of them the frame loss counts as
     mix_share: float = Field(default=0.5, ge=0, le=1)  # of the clips with a second soundscape mixed in
     learning_rate: float = Field(default=2e-3, gt=0)
-    warmup_steps: int = 100
+    warmup_steps: int = Field(default=100, ge=1)
     weight_decay: float = 0.05
     ema_decay: float = 0.995  # of the weights that are validated and kept
     clip_weight: float = 1.0  # FineLAP's alpha
@@ -72,4 +78,4 @@ def parse(config: type[AnyConfig], content: Any, path: Path) -> AnyConfig:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise FlamError(f"{path}: {where or 'content'}: {first['msg']}; train again or repair the file") from None
+        raise FlamError(f"{path}: {where or 'content'}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -3,6 +3,7 @@
 Batch `step` is a pure function of (dataset, seed, step), so that a resumed run sees what it would have seen.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,14 @@ class Batch:
     captions: list[str]  # all different
     matches: Bool[Tensor, "clip caption"]
     soundscape_ids: list[str]
+
+
+def fingerprint(folder: DatasetFolder, caption_set: str) -> str:
+    """A hash of all that training reads but the audio: another dataset must not continue a run."""
+    found = hashlib.sha256()
+    for path in [*folder.soundscape_shards(), *folder.caption_shards(caption_set), folder.phrases_path]:
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 class PhraseBook:
@@ -82,6 +91,10 @@ class SoundscapeSet:
         """Clusters that occur as events."""
         events = pc.list_flatten(self.rows["events"])
         return set(pc.struct_field(events, "cluster").to_pylist())
+
+    def longest(self) -> float:
+        """Duration of the longest soundscape, in seconds."""
+        return float(pc.max(self.rows["duration"]).as_py())
 
     def _captions(self, name: str) -> list[list[str]]:
         shards = self.folder.caption_shards(name)
@@ -169,7 +182,13 @@ def _epoch_indices(size: int, sampler: Sampler, step: int) -> list[int]:
 
 def _read_clip(source: SoundscapeSet, index: int, sampler: Sampler, rng: np.random.Generator) -> _Clip:
     row = source.row(index)
-    samples = audio.read(source.folder.audio_file(row), sampler.sample_rate)
+    path = source.folder.audio_file(row)
+    samples = audio.read(path, sampler.sample_rate)
+    if abs(len(samples) / sampler.sample_rate - row.duration) > sampler.hop:
+        raise FlamError(
+            f"{path} lasts {len(samples) / sampler.sample_rate:.2f} s, its row says {row.duration:.2f} s; "
+            "simulate it again, or see `flam-cli validate --read-audio`"
+        )
     wanted = round(sampler.clip_duration * sampler.sample_rate)
     begin = 0.0
     if len(samples) > wanted:
@@ -239,9 +258,10 @@ def _targets(
     labels = np.zeros((len(clips), len(clusters), frames), dtype=bool)
     known = np.zeros_like(labels)
     for i, clip in enumerate(clips):
-        related = {other for cluster in clip.active for other in book.related.get(cluster, ())}
+        heard = {*clip.active, *clip.unknown}
+        related = {other for cluster in heard for other in book.related.get(cluster, ())}
         for k, cluster in enumerate(clusters):
-            labels[i, k] = clip.active.get(cluster, False)
+            labels[i, k] = clip.active.get(cluster, False) & clip.inside
             if clip.closed and cluster not in clip.unknown and cluster not in related:
                 known[i, k] = clip.inside
         known[i] |= labels[i]

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from manifests import audio
 from manifests.errors import FlamError
-from training.checkpoint import ModelCard, load_model
+from manifests.frames import MAX_GAP
+from training.checkpoint import ModelCard, device_of, load_model
 from training.model import FlamModel
 
 _WINDOW_SECONDS, _MARGIN_SECONDS = 10.0, 1.0  # what the model hears at once; what it hears beyond the frames kept
-_GAP_SECONDS = 0.2  # the labels it learned from have no shorter gap
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +32,9 @@ class Detector:
     """A trained model that answers free text. The score of a phrase does not depend on which others are asked."""
 
     def __init__(self, model: FlamModel, card: ModelCard, *, device: str = "cpu") -> None:
-        self.model = model.to(device).eval()
+        self.device = device_of(device)
+        self.model = model.to(self.device).eval()
         self.card = card
-        self.device = device
         self.hop = card.model.hop
         self.sample_rate = card.model.sample_rate
         self._texts: dict[str, Tensor] = {}  # embedded before
@@ -72,6 +72,8 @@ class Detector:
         first = 0
         for window, (is_first, is_last) in self._windows(path):
             block = self._probabilities(window, texts)[0 if is_first else margin : None if is_last else -margin]
+            if not np.isfinite(block).all():
+                raise FlamError(f"{path}: the model has no finite answer to it; is its level sane? else train again")
             yield first, block
             first += len(block)
 
@@ -118,6 +120,8 @@ class Detector:
         step = size - 2 * round(_MARGIN_SECONDS / self.hop) * frame
         waiting, is_first, heard = np.zeros(0, np.float32), True, False
         for block in audio.stream(path, self.sample_rate):
+            if not np.isfinite(block).all():  # it would be heard as nothing at all: say so rather than answer
+                raise FlamError(f"{path}: holds samples that are no number; repair or encode it again")
             waiting, heard = np.concatenate([waiting, block]), heard or len(block) > 0
             while len(waiting) > size:
                 yield waiting[:size], (is_first, False)
@@ -127,9 +131,6 @@ class Detector:
         yield np.pad(waiting, (0, -len(waiting) % frame)), (is_first, True)
 
     def _tensor(self, window: Float[np.ndarray, " sample"]) -> Float[Tensor, "one sample"]:
-        # A file with NaN samples would be heard as nothing at all; say so rather than answer
-        if not np.isfinite(window).all():
-            raise FlamError("the recording holds NaN or infinite samples; repair or re-encode it")
         return torch.from_numpy(window.astype(np.float32))[None].to(self.device)
 
 
@@ -138,7 +139,7 @@ class _OpenSpans:
 
     def __init__(self, phrase: str, threshold: float, hop: float) -> None:
         self.phrase, self.threshold, self.hop = phrase, threshold, hop
-        self.gap = round(_GAP_SECONDS / hop)
+        self.gap = round(MAX_GAP / hop)
         self.done: list[Detection] = []
         self.first = self.last = -1  # frames of the open span
         self.total, self.count = 0.0, 0

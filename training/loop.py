@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from manifests.errors import FlamError
 from manifests.frames import num_frames
 from manifests.progress import progress
 from manifests.store import DatasetFolder, claim, locked, replacing
 from training.checkpoint import ModelCard, save_model
 from training.config import TrainConfig
-from training.data import PhraseBook, Sampler, SoundscapeSet, batches
+from training.data import PhraseBook, Sampler, SoundscapeSet, batches, fingerprint
 from training.detect import Detector
 from training.trainer import Trainer
 from training.validation import validate
@@ -25,9 +26,7 @@ class TrainReport:
 
     steps: int
     num_parameters: int
-    best: dict[
-        str, float | int
-    ]  # what was measured on validation data at the step whose weights are kept; may be empty
+    best: dict[str, Any]  # measured on validation data at the step whose weights are kept; may be just that step
     seconds: float  # of training, earlier processes of this run included
 
 
@@ -36,9 +35,11 @@ def train(data: Path, out: Path, config: TrainConfig, *, device: str = "cpu") ->
     folder = DatasetFolder.open(data)
     source = SoundscapeSet(folder, "train", caption_set=config.caption_set)
     book = PhraseBook(folder.phrases(), source.clusters())
+    if not book.clusters:
+        raise FlamError(f"{folder.phrases_path} has no phrase for a sound of the train split; run `flam-cli caption`")
     with locked(out, "flam-cli train"):
-        settings = {"data": str(data.resolve()), **config.model_dump(mode="json")}
-        claim(out / "config.json", settings, differs="choose another --out, or the options it was begun with")
+        settings = {"data": fingerprint(folder, config.caption_set), **config.model_dump(mode="json")}
+        claim(out / "config.json", settings, differs="choose another --out, or the options and data it was begun with")
         trainer = Trainer(config, device=device)
         run = _Run(out, folder, trainer, book)
         run.restore()
@@ -80,11 +81,12 @@ class _Run:
             return
         clock = time.monotonic() - self.seconds
         with progress("training steps", config.steps, done=trainer.step) as advance:
-            for batch in batches(source, self.book, _sampler(config), range(trainer.step, config.steps)):
+            sampler = _sampler(config, source.longest())
+            for batch in batches(source, self.book, sampler, range(trainer.step, config.steps)):
                 losses = trainer.learn(batch)
                 elapsed, self.seconds = self.seconds, time.monotonic() - clock
                 rate = len(batch.waveforms) / (self.seconds - elapsed)
-                advance(note=f"loss {losses['loss']:.3f}, {rate:.0f} clips/s")
+                advance(note=f"clip {losses['clip_loss']:.2f}, frame {losses['frame_loss']:.4f}, {rate:.0f} clips/s")
                 if trainer.step % _LOG_EVERY == 0:
                     self._append({"step": trainer.step, "clips_per_second": round(rate, 1), **losses})
                 milestone = trainer.step % config.evaluate_every == 0 or trainer.step == config.steps
@@ -105,7 +107,7 @@ class _Run:
                 update={name: value for name, value in asdict(found).items() if name in ModelCard.model_fields}
             )
             self._append({"step": self.trainer.step, **asdict(found)})
-        if found is None or found.score() > self.best.get("score", -1.0):
+        if found is None or found.score() >= self.best.get("score", -1.0):
             measured = {} if found is None else {"score": found.score(), **asdict(found)}
             self.best = {"step": self.trainer.step, **measured}
             save_model(self.out, self.trainer.average, card)
@@ -114,16 +116,20 @@ class _Run:
         self.seconds += time.monotonic() - began
 
     def _append(self, row: dict[str, Any]) -> None:
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise FlamError(f"cannot write {self.log}: {error.strerror}; the last checkpoint is kept") from None
 
 
-def _sampler(config: TrainConfig) -> Sampler:
+def _sampler(config: TrainConfig, longest: float) -> Sampler:
+    duration = min(config.clip_duration, longest)  # shorter soundscapes are not padded to what none of them lasts
     return Sampler(
         batch_size=config.batch_size,
         num_phrases=config.num_phrases,
         # a whole number of frames, for the encoder
-        clip_duration=num_frames(config.clip_duration, config.model.hop) * config.model.hop,
+        clip_duration=num_frames(duration, config.model.hop) * config.model.hop,
         sample_rate=config.model.sample_rate,
         hop=config.model.hop,
         seed=config.seed,

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from manifests import audio
-from manifests.frames import frame_spans, merged
+from manifests.frames import MAX_GAP, frame_spans, merged
 from manifests.store import replacing
 from training.detect import Detector
 
@@ -177,7 +177,7 @@ def _draw_phrase(
     threshold: float,
     truth: Sequence[Span],
 ) -> None:
-    detected = frame_spans(probability > threshold, hop=hop)
+    detected = merged(frame_spans(probability > threshold, hop=hop), gap=MAX_GAP + 1e-6)
     axes.broken_barh(_bars(detected), (0, 1), facecolor=_DETECTED, alpha=0.4, linewidth=0)
     axes.broken_barh(_bars(merged(truth)), (0, _TRUTH_TOP), facecolor=_TRUTH, linewidth=0)
     axes.axhline(threshold, color=_LIMIT, linewidth=0.8, linestyle=(0, (4, 3)))

@@ -94,12 +94,17 @@ class TextEncoder(nn.Module):
         return functional.normalize(self.project(pooled) + change, dim=-1)
 
     def _batch(self, texts: Sequence[str]) -> tuple[Int[Tensor, "text token"], Bool[Tensor, "text token"]]:
-        rows = [ids[:MAX_TOKENS] or [0] for ids in self._tokenize(texts)]
+        rows = [ids[:MAX_TOKENS] or [0] for ids in self._tokenize([_plain(text) for text in texts])]
         length = max(len(row) for row in rows)
         device = self.vectors.device
         tokens = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)
         present = torch.tensor([[i < len(row) for i in range(length)] for row in rows], device=device)
         return tokens, present
+
+
+def _plain(text: str) -> str:
+    """`Car_Horn ` is asked as `car horn`: word vectors tell capitals, underscores and spaces apart, ears do not."""
+    return " ".join(text.casefold().replace("_", " ").split())
 
 
 def _mean(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from manifests.errors import FlamError
 from training.augment import SpectrogramAugment
-from training.checkpoint import load_tensors, load_weights, save_tensors
+from training.checkpoint import device_of, load_tensors, load_weights, save_tensors
 from training.config import TrainConfig
 from training.data import Batch
 from training.losses import clip_loss, frame_loss
@@ -25,7 +25,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, *, device: str) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.device, self.step = config, torch.device(device), 0
+        self.config, self.device, self.step = config, device_of(device), 0
         self.model = FlamModel(config.model).to(self.device)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.augment = SpectrogramAugment()

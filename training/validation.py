@@ -12,6 +12,7 @@ from training.metrics import best_threshold, segment_f1
 from training.scored import ScoredSplit, collect_scores, split_soundscapes
 
 _MAX_SOUNDSCAPES = 200  # enough for a mean over labels that is steady to about a hundredth
+_LEAST_SCALE = 0.05
 _EXTREME = 1e-7  # probabilities nearer to 0 or 1 are taken as this near
 
 
@@ -19,23 +20,26 @@ _EXTREME = 1e-7  # probabilities nearer to 0 or 1 are taken as this near
 class Validation:
     """Measured on validation soundscapes, whose sources were not trained on."""
 
-    auroc_all: float
-    auroc_active: float
-    segment_f1: float  # macro, at `threshold`
+    auroc_all: float | None  # None where undefined
+    auroc_active: float | None
+    segment_f1: float | None  # macro, at `threshold`
     threshold: float  # on calibrated probabilities; the best for all labels together
     calibration_scale: float
     calibration_bias: float
 
     def score(self) -> float:
         """What the best checkpoint is chosen by: telling one sound from another, not sound from silence."""
-        return self.auroc_active
+        return self.auroc_active or self.auroc_all or 0.0
 
 
 def validate(detector: Detector, folder: DatasetFolder) -> Validation | None:
-    """Measure a detector that is not calibrated yet; None if the dataset has no validation soundscapes."""
+    """Measure a detector that is not calibrated yet; None if the dataset has no validation soundscapes with events."""
     if not any("valid" in read_table(path, Soundscape)["split"].to_pylist() for path in folder.soundscape_shards()):
         return None
-    scored = collect_scores(detector, folder, split_soundscapes(folder, "valid", limit=_MAX_SOUNDSCAPES))
+    soundscapes = split_soundscapes(folder, "valid", limit=_MAX_SOUNDSCAPES)
+    if not any(soundscape.events for soundscape in soundscapes):
+        return None
+    scored = collect_scores(detector, folder, soundscapes)
     scale, bias = fit_calibration(*_cells(scored))
     scores, truth, known = scored.segments()
     calibrated = sigmoid(scale * logit(scores) + bias)
@@ -43,9 +47,9 @@ def validate(detector: Detector, folder: DatasetFolder) -> Validation | None:
     grid = np.unique(np.round(np.quantile(calibrated, np.linspace(0.5, 0.9999, 200)), 4))
     threshold = best_threshold(calibrated, truth, known, grid=tuple(grid[(grid > 0) & (grid < 1)].tolist()) or (0.5,))
     return Validation(
-        auroc_all=scored.auroc(active_only=False).macro or 0.0,
-        auroc_active=scored.auroc(active_only=True).macro or 0.0,
-        segment_f1=segment_f1(calibrated, truth, known, threshold=threshold).macro or 0.0,
+        auroc_all=scored.auroc(active_only=False).macro,
+        auroc_active=scored.auroc(active_only=True).macro,
+        segment_f1=segment_f1(calibrated, truth, known, threshold=threshold).macro,
         threshold=threshold,
         calibration_scale=scale,
         calibration_bias=bias,
@@ -55,10 +59,18 @@ def validate(detector: Detector, folder: DatasetFolder) -> Validation | None:
 def fit_calibration(probabilities: Float[np.ndarray, " cell"], truth: Bool[np.ndarray, " cell"]) -> tuple[float, float]:
     """Scale and bias with which sigmoid(scale * logit + bias) is the most likely probability (Platt scaling).
 
-    Newton's method on counts per bin of logits, 0.05 wide. Without both outcomes there is nothing to fit: (1, 0).
+    Newton's method on counts per bin of logits, 0.05 wide. Without both outcomes there is nothing to fit: (1, 0). A
+    model so poor that its best scale is not positive keeps its order: calibration moves probabilities, it never ranks.
     """
     if truth.all() or not truth.any():
         return 1.0, 0.0
+    scale, bias = _fit(probabilities, truth, with_scale=True)
+    return (scale, bias) if scale > _LEAST_SCALE else _fit(probabilities, truth, with_scale=False)
+
+
+def _fit(
+    probabilities: Float[np.ndarray, " cell"], truth: Bool[np.ndarray, " cell"], *, with_scale: bool
+) -> tuple[float, float]:
     bins = np.round(logit(probabilities) / 0.05).astype(int)
     values, index = np.unique(bins, return_inverse=True)
     x, total = values * 0.05, np.bincount(index).astype(float)
@@ -69,6 +81,8 @@ def fit_calibration(probabilities: Float[np.ndarray, " cell"], truth: Bool[np.nd
         gradient = design @ (positive - total * expected)
         hessian = (design * (total * expected * (1 - expected))) @ design.T + 1e-6 * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
+        if not with_scale:
+            step = np.array([0.0, gradient[1] / hessian[1, 1]])
         weights = weights + step * min(1.0, 2.0 / np.abs(step).max())  # a long step can overshoot on few cells
         if np.abs(step).max() < 1e-8:
             break

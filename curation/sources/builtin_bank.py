@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from curation.builtin import KINDS, synthesise
 from curation.source_clip import SourceFile
-from curation.sources.listing import Listing
+from curation.sources.listing import Listing, default_cluster
 
 NUM_SOUNDS = {"foreground": 40, "background": 12}  # of each kind
 LICENCE = "CC0-1.0"
@@ -26,7 +26,7 @@ def read() -> Listing:
                 origin=origin,
                 role=kind.role,
                 label=kind.label,
-                cluster=kind.label,
+                cluster=default_cluster(kind.label),
                 group=origin,
                 licence=LICENCE,
                 author=AUTHOR,

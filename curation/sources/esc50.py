@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from curation.source_clip import SourceFile
-from curation.sources.listing import Listing
+from curation.sources.listing import Listing, default_cluster
 from curation.sources.table import TableRow, read_csv
 from manifests.errors import FlamError
 
@@ -37,7 +37,7 @@ def read(root: Path) -> Listing:
             origin=f"audio/{name}",
             role="foreground",
             label=row["category"],
-            cluster=row["category"],
+            cluster=default_cluster(row["category"]),
             group=f"freesound:{row['src_file']}",
             split=_SPLITS[last_fold[row["src_file"]]] if complete else None,
             licence=LICENCE,

@@ -1,12 +1,9 @@
 """Folders by role and label, Scaper's layout: foreground/LABEL/FILE and background/LABEL/FILE."""
 
-import typing
 from pathlib import Path
 
-from curation.source_clip import Role, SourceFile
-from curation.sources.listing import Listing, sound_files, visible
-
-ROLES: tuple[Role, ...] = typing.get_args(Role)
+from curation.source_clip import SourceFile
+from curation.sources.listing import ROLES, Listing, default_cluster, sound_files, visible
 
 
 def recognises(root: Path) -> bool:
@@ -29,7 +26,7 @@ def read(root: Path) -> Listing:
                     origin=origin,
                     role=role,
                     label=folder.name,
-                    cluster=folder.name,
+                    cluster=default_cluster(folder.name),
                     group=f"{root.name}/{origin}",
                 )
                 listing.add(file, root=root)

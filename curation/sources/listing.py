@@ -1,11 +1,15 @@
 """What a reader gives back: the recordings that it found, not opened yet, and those that it refused."""
 
 import re
+import typing
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from curation.source_clip import SourceFile
+from curation.source_clip import Role, SourceFile
+
+ROLES: tuple[Role, ...] = typing.get_args(Role)
 
 # What systems, downloads and corpora leave beside the sounds. Hidden files (.DS_Store, ._x) are ignored too.
 _NO_SOUND = re.compile(
@@ -44,6 +48,15 @@ class Listing:
         if reason:
             self.rejects.append(Reject(origin=printable(origin), reason=reason, detail=""))
         return bool(reason)
+
+
+def default_cluster(label: str) -> str:
+    """The cluster of a label whose source names none: twins in case or spelling, as Dog-Bark and dog_bark, share it.
+
+    They name one sound: apart, each would be a negative wherever the other is heard. A label in snake case is its own.
+    """
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", label).casefold())  # Unicode 3.13, D145
+    return re.sub(r"[\s_-]+", "_", folded).strip("_") or label
 
 
 def printable(text: str) -> str:

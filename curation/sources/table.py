@@ -1,23 +1,20 @@
 """A CSV file that names sounds.
 
 Columns path, role and label, and where known cluster, contains (separated by |), group, split, licence and author.
-Others are ignored.
+Others are ignored. Clusters stay as written; where the cell is blank, the label makes one (`default_cluster`).
 """
 
 import csv
 import io
-import typing
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from curation.source_clip import Role, SourceFile
-from curation.sources.listing import Listing
+from curation.source_clip import SourceFile
+from curation.sources.listing import ROLES, Listing, default_cluster
 from manifests.errors import FlamError
 from manifests.schema import SPLITS
-
-ROLES: tuple[Role, ...] = typing.get_args(Role)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +98,7 @@ def _source_file(row: TableRow, root: Path, *, table: str) -> SourceFile:
         origin=origin,
         role=role,
         label=label,
-        cluster=row.get("cluster") or label,
+        cluster=row.get("cluster") or default_cluster(label),
         contains=tuple(cluster for part in row.get("contains").split("|") if (cluster := part.strip())),
         group=row.get("group") or f"{table}/{origin}",
         split=split,
