@@ -18,7 +18,6 @@ from conftest import make_toy_dataset
 from typer.testing import CliRunner
 
 import cli
-from manifests.errors import FlamError
 from manifests.store import DatasetFolder
 from training.checkpoint import ModelCard, save_model
 from training.config import ModelConfig
