@@ -176,7 +176,7 @@ def train(  # noqa: PLR0913 - as above
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
     steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 1_300,
     batch_size: Annotated[int, typer.Option(min=1, help="Soundscapes a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(min=1e-9, help="At its highest.")] = 2e-3,
+    learning_rate: Annotated[float, typer.Option(min=1e-9, help="At its highest.")] = 1e-3,
     captions: Annotated[str, typer.Option(help="Caption set to learn from.")] = "template",
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 500,
     seed: Seed = 0,

@@ -59,13 +59,13 @@ class TrainConfig(Strict):
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
     phrases_per_clip: int = Field(default=20, ge=1)  # FineLAP's N: how many of them the frame loss counts as
-    mix_share: float = Field(default=0.5, ge=0, le=1)  # of the clips with a second soundscape mixed in
-    learning_rate: float = Field(default=2e-3, gt=0)
+    mix_share: float = Field(default=0.2, ge=0, le=1)  # of the clips with a second soundscape mixed in
+    learning_rate: float = Field(default=1e-3, gt=0)
     warmup_steps: int = Field(default=100, ge=1)
     weight_decay: float = 0.05
     ema_decay: float = 0.995  # of the weights that are validated and kept
-    clip_weight: float = 1.0  # FineLAP's alpha
-    # FineLAP has 1, FLAM 200; at 1 the clip loss, a sum over the batch, drowns the frames (docs/model.md)
+    # 1 : 100, where FineLAP has 1 : 1 and FLAM 1 : 200: the clip loss is a sum over the batch (docs/results.md)
+    clip_weight: float = 0.2  # FineLAP's alpha
     frame_weight: float = 20.0  # FineLAP's beta
     evaluate_every: int = Field(default=500, ge=1)  # steps
     caption_set: str = "template"
