@@ -11,6 +11,7 @@ The last line is one JSON object.
 import argparse
 import csv
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,8 @@ def main() -> None:
         "held out": measured(out, "held-out", some_labels, test, TrainConfig(steps=options.steps), known),
     }
     print_table(results)
-    sys.stdout.write(json.dumps(results) + "\n")
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    sys.stdout.write(json.dumps({"commit": commit, "command": sys.argv, **results}) + "\n")
 
 
 def clusters(data: Path) -> tuple[set[str], tuple[str, ...]]:

@@ -108,15 +108,15 @@ def test_spans_bridge_short_gaps_and_end_where_the_sound_does() -> None:
     spans = _OpenSpans("x", 0.5, 0.04)
     probabilities = np.zeros(40)
     probabilities[[3, 4, 5, 10, 11, 30]] = 0.9  # a gap of 4 frames, then one of 18
-    spans.add(0, probabilities[:11])
-    spans.add(11, probabilities[11:])
+    spans.add(0, probabilities[:11], 0.44)
+    spans.add(11, probabilities[11:], 1.6)
     found = [(round(d.onset, 2), round(d.offset, 2)) for d in spans.close()]
     assert found == [(0.12, 0.48), (1.2, 1.24)]
 
 
 def test_a_probability_that_equals_the_threshold_is_no_detection() -> None:
     spans = _OpenSpans("x", 0.5, 0.04)
-    spans.add(0, np.array([0.5, 0.5]))
+    spans.add(0, np.array([0.5, 0.5]), 0.08)
     assert spans.close() == []
 
 
@@ -131,6 +131,11 @@ def test_detections_are_the_runs_of_the_activations(detector: Detector, tmp_path
     assert found
     assert covered[values > limit].all()
     assert covered.sum() >= (values > limit).sum()
+
+
+def test_no_detection_ends_after_the_recording(detector: Detector, tmp_path: Path) -> None:
+    found = detector.detect(recording(tmp_path / "a.wav", seconds=12.01), ["hiss"], threshold=0.0)
+    assert [(detection.onset, detection.offset) for detection in found] == [(0.0, 12.01)]
 
 
 @pytest.mark.parametrize("phrases", [[], [""], ["dog", "  "]])

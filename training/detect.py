@@ -55,26 +55,28 @@ class Detector:
         if not 0.0 <= limit < 1.0:
             raise FlamError(f"threshold {limit:g} is not in [0, 1): give a probability, such as 0.5")
         spans = [_OpenSpans(phrase, limit, self.hop) for phrase in phrases]
-        for start, block in self.stream(Path(path), phrases):
+        for start, block, end in self.stream(Path(path), phrases):
             for column, found in enumerate(spans):
-                found.add(start, block[:, column])
+                found.add(start, block[:, column], end)
         detections = [detection for found in spans for detection in found.close()]
         return sorted(detections, key=lambda detection: (detection.onset, detection.phrase))
 
     def activations(self, path: Path | str, phrases: Sequence[str]) -> Float[np.ndarray, "frame phrase"]:
         """Probability of each phrase in each frame; frame i covers [i * hop, (i + 1) * hop) seconds."""
-        return np.concatenate([block for _, block in self.stream(Path(path), phrases)])
+        return np.concatenate([block for _, block, _ in self.stream(Path(path), phrases)])
 
-    def stream(self, path: Path, phrases: Sequence[str]) -> Iterator[tuple[int, Float[np.ndarray, "frame phrase"]]]:
-        """The same in blocks, each with the index of its first frame."""
+    def stream(
+        self, path: Path, phrases: Sequence[str]
+    ) -> Iterator[tuple[int, Float[np.ndarray, "frame phrase"], float]]:
+        """The same in blocks: index of the first frame, probabilities, and up to which second was heard."""
         texts = self._embed_phrases(phrases)
         margin = round(_MARGIN_SECONDS / self.hop)
         first = 0
-        for window, (is_first, is_last) in self._windows(path):
-            block = self._probabilities(window, texts)[0 if is_first else margin : None if is_last else -margin]
+        for window, end, is_last in self._windows(path):
+            block = self._probabilities(window, texts)[margin if first else 0 : None if is_last else -margin]
             if not np.isfinite(block).all():
                 raise FlamError(f"{path}: the model has no finite answer to it; is its level sane? else train again")
-            yield first, block
+            yield first, block, end
             first += len(block)
 
     @torch.inference_mode()
@@ -91,7 +93,7 @@ class Detector:
     def clip_embedding(self, path: Path | str) -> Float[np.ndarray, " dim"]:
         """Unit vector of a recording as a whole, to compare with those of captions."""
         total: Tensor | None = None
-        for window, _ in self._windows(Path(path)):
+        for window, _, _ in self._windows(Path(path)):
             _, clip = self.model.embed_audio(self._tensor(window))
             total = clip[0] * len(window) + (0.0 if total is None else total)
         if total is None:
@@ -113,22 +115,22 @@ class Detector:
                 self._texts[phrase] = self.model.embed_text([phrase])[0]
         return [self._texts[phrase] for phrase in phrases]
 
-    def _windows(self, path: Path) -> Iterator[tuple[Float[np.ndarray, " sample"], tuple[bool, bool]]]:
-        """Overlapping windows of at most 10 s, and whether each is the first and the last."""
+    def _windows(self, path: Path) -> Iterator[tuple[Float[np.ndarray, " sample"], float, bool]]:
+        """Overlapping windows of at most 10 s, the time in seconds at which each ends, and whether it is the last."""
         frame = self.card.model.frame_samples
         size = round(_WINDOW_SECONDS / self.hop) * frame
         step = size - 2 * round(_MARGIN_SECONDS / self.hop) * frame
-        waiting, is_first, heard = np.zeros(0, np.float32), True, False
+        waiting, heard = np.zeros(0, np.float32), 0  # samples
         for block in audio.stream(path, self.sample_rate):
             if not np.isfinite(block).all():  # it would be heard as nothing at all: say so rather than answer
                 raise FlamError(f"{path}: holds samples that are no number; repair or encode it again")
-            waiting, heard = np.concatenate([waiting, block]), heard or len(block) > 0
+            waiting, heard = np.concatenate([waiting, block]), heard + len(block)
             while len(waiting) > size:
-                yield waiting[:size], (is_first, False)
-                waiting, is_first = waiting[step:], False
+                yield waiting[:size], (heard - len(waiting) + size) / self.sample_rate, False
+                waiting = waiting[step:]
         if not heard:
             raise FlamError(f"{path}: no audio in it; give a file with at least one sample")
-        yield np.pad(waiting, (0, -len(waiting) % frame)), (is_first, True)
+        yield np.pad(waiting, (0, -len(waiting) % frame)), heard / self.sample_rate, True
 
     def _tensor(self, window: Float[np.ndarray, " sample"]) -> Float[Tensor, "one sample"]:
         return torch.from_numpy(window.astype(np.float32))[None].to(self.device)
@@ -142,9 +144,11 @@ class _OpenSpans:
         self.gap = round(MAX_GAP / hop)
         self.done: list[Detection] = []
         self.first = self.last = -1  # frames of the open span
+        self.end = 0.0  # of what was heard so far, in seconds
         self.total, self.count = 0.0, 0
 
-    def add(self, start: int, probabilities: Float[np.ndarray, " frame"]) -> None:
+    def add(self, start: int, probabilities: Float[np.ndarray, " frame"], end: float) -> None:
+        self.end = end
         for index in np.flatnonzero(probabilities > self.threshold):
             frame = start + int(index)
             if self.count and frame - self.last - 1 > self.gap:
@@ -161,7 +165,7 @@ class _OpenSpans:
                 Detection(
                     phrase=self.phrase,
                     onset=round(self.first * self.hop, 6),
-                    offset=round((self.last + 1) * self.hop, 6),
+                    offset=round(min((self.last + 1) * self.hop, self.end), 6),
                     probability=self.total / self.count,
                 )
             )
