@@ -8,6 +8,7 @@ from rich.console import Console
 from curation.bank import build_bank
 from curation.caption import caption
 from curation.config import load_recipe
+from curation.phrases import phrases_by_cluster
 from curation.simulate import simulate
 from manifests.schema import Soundscape
 from manifests.store import DatasetFolder, write_json
@@ -57,9 +58,7 @@ def _detect(detector: Detector, folder: DatasetFolder, picture: Path) -> None:
     """Ask the busiest test soundscape for three sounds that are in it, and draw the answer beside the truth."""
     soundscape = max(split_soundscapes(folder, "test"), key=lambda row: len(_truth(row)))
     truth = _truth(soundscape)
-    wordings: dict[str, list[str]] = {}
-    for row in folder.phrases():
-        wordings.setdefault(row.cluster, []).append(row.phrase)
+    wordings = phrases_by_cluster(folder.phrases())
     phrases = {cluster: wordings[cluster][-1] for cluster in sorted(truth)[:_NUM_PHRASES]}
     path = folder.audio_file(soundscape)
     sys.stdout.write(f"Detections in {path}:\n")

@@ -77,6 +77,9 @@ def _wait_for_step(log: Path, step: int, process: subprocess.Popen[bytes]) -> No
 def test_zero_steps_leave_an_untrained_model(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
     report = train(toy_dataset.root, tmp_path / "run", SHORT.model_copy(update={"steps": 0}))
     assert report.steps == 0
+    again = train(toy_dataset.root, tmp_path / "run", SHORT.model_copy(update={"steps": 0}))
+    assert again.best == report.best
+    assert "auroc_all" in again.best
     found = Detector.load(tmp_path / "run").activations(next((toy_dataset.root / "audio").rglob("*.wav")), ["hiss"])
     assert found.shape == (100, 1)
 

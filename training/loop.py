@@ -57,7 +57,7 @@ class _Run:
 
     def __init__(self, out: Path, folder: DatasetFolder, trainer: Trainer, book: PhraseBook) -> None:
         self.out, self.folder, self.trainer, self.book = out, folder, trainer, book
-        self.best: dict[str, float | int] = {}
+        self.best: dict[str, Any] = {}
         self.seconds = 0.0
         self.last = out / "checkpoints" / "last.safetensors"
         self.log = out / "metrics.jsonl"
@@ -76,8 +76,9 @@ class _Run:
         """Every step that is left; saves now and then, and validates at milestones."""
         config, trainer = self.trainer.config, self.trainer
         if trainer.step == config.steps:  # finished before, or asked for an untrained model
-            if not (self.out / "model" / "config.json").exists():
+            if not (self.last.exists() and (self.out / "model" / "config.json").exists()):
                 self._validate()
+                trainer.save(self.last, {"best": self.best, "seconds": self.seconds})
             return
         clock = time.monotonic() - self.seconds
         with progress("training steps", config.steps, done=trainer.step) as advance:
