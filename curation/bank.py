@@ -2,11 +2,12 @@
 
 What a bank's folder holds:
 
-    BANK/bank.json         what it was made from, its sample rate and fingerprint
-    BANK/parts/*.parquet   finished shards; an interrupted run continues after them
-    BANK/pcm/00000.i16     the sounds of one shard, one after another: mono, 16 bits, little-endian
-    BANK/rejects.parquet   recordings that could not be used, and why
-    BANK/sources.parquet   SourceClip rows; written last, so its presence says that the bank is complete
+    BANK/bank.json           what it was made from, its sample rate and fingerprint
+    BANK/parts/*.parquet     finished shards; an interrupted run continues after them
+    BANK/pcm/00000.i16       the sounds of one shard, one after another: mono, 16 bits, little-endian
+    BANK/measures/00000.f64  what was measured of each, by curation.measures; 64-bit floats
+    BANK/rejects.parquet     recordings that could not be used, and why
+    BANK/sources.parquet     SourceClip rows; written last, so its presence says that the bank is complete
 
 Positions are samples at the bank's rate.
 """
@@ -39,15 +40,18 @@ from curation.bank_merge import (
     without_duplicates,
 )
 from curation.bank_shards import (
+    MEASURES,
     PCM,
     ShardTask,
     is_finished,
+    measures_path,
     pcm_path,
     read_outcomes,
     remove_leftovers,
     shard_tasks,
     write_shard,
 )
+from curation.measures import Measures
 from curation.runner import run_tasks
 from curation.source_clip import SourceClip, SourceFile
 from curation.sources import list_sources
@@ -56,7 +60,7 @@ from curation.splits import given_splits
 from manifests.errors import FlamError
 from manifests.store import claim, locked, read_json, read_rows, write_json, write_rows
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8_000, 192_000
 
 
@@ -68,7 +72,7 @@ class Bank:
     sample_rate: int
     fingerprint: str
     clips: list[SourceClip] = field(repr=False)
-    _shards: dict[int, npt.NDArray[np.int16]] = field(default_factory=dict, repr=False, compare=False)
+    _mapped: dict[Path, npt.NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, root: Path) -> "Bank":
@@ -79,7 +83,7 @@ class Bank:
         if not info.keys() >= {"sample_rate", "fingerprint", "notes"}:
             raise FlamError(f"{_info_path(root)} is damaged; delete {root} and make the bank again")
         clips = read_rows(_sources_path(root), SourceClip)
-        _check_pcm(root, clips)
+        _check_shards(root, clips)
         return cls(root=root, sample_rate=info["sample_rate"], fingerprint=info["fingerprint"], clips=clips)
 
     def samples(self, clip: SourceClip, start: int = 0, num_samples: int | None = None) -> npt.NDArray[np.int16]:
@@ -90,13 +94,26 @@ class Bank:
         stop = clip.num_samples if num_samples is None else start + num_samples
         if not 0 <= start <= stop <= clip.num_samples:
             raise ValueError(f"samples {start} to {stop} of {clip.source_id}, which has {clip.num_samples}")
-        if clip.pcm_shard not in self._shards:
-            self._shards[clip.pcm_shard] = np.memmap(pcm_path(self.root, clip.pcm_shard), dtype=PCM, mode="r")
-        return self._shards[clip.pcm_shard][clip.pcm_start + start : clip.pcm_start + stop]
+        shard = self._map(pcm_path(self.root, clip.pcm_shard), PCM)
+        return shard[clip.pcm_start + start : clip.pcm_start + stop]
+
+    def measures(self, clip: SourceClip) -> Measures:
+        """Read-only views of what was measured of a clip."""
+        shard = self._map(measures_path(self.root, clip.pcm_shard), MEASURES)
+        middle = clip.measures_start + clip.num_powers
+        return Measures(
+            powers=shard[clip.measures_start : middle], levels_dbfs=shard[middle : middle + clip.num_levels]
+        )
+
+    def _map(self, path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        if path not in self._mapped:
+            # a view of the plain kind: slicing a np.memmap costs ten times as much
+            self._mapped[path] = np.asarray(np.memmap(path, dtype=dtype, mode="r"))
+        return self._mapped[path]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the mapped samples: pickle would copy them."""
-        return {**self.__dict__, "_shards": {}}
+        """Without what is mapped: pickle would copy it."""
+        return {**self.__dict__, "_mapped": {}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,14 +267,17 @@ def _is_of_a_start(path: Path) -> bool:
     return path.name == ".lock" or path.match(".bank.json.*.tmp")
 
 
-def _check_pcm(root: Path, clips: Sequence[SourceClip]) -> None:
-    ends: Counter[int] = Counter()
+def _check_shards(root: Path, clips: Sequence[SourceClip]) -> None:
+    ends: Counter[Path] = Counter()  # in bytes
     for clip in clips:
-        ends[clip.pcm_shard] = max(ends[clip.pcm_shard], clip.pcm_start + clip.num_samples)
-    for shard, end in ends.items():
-        path = pcm_path(root, shard)
-        if not path.is_file() or path.stat().st_size < end * PCM.itemsize:
-            raise FlamError(f"{path} is missing or cut; delete {root} and make the bank again")
+        pcm_end = (clip.pcm_start + clip.num_samples) * PCM.itemsize
+        measures_end = (clip.measures_start + clip.num_powers + clip.num_levels) * MEASURES.itemsize
+        for path, end in ((pcm_path, pcm_end), (measures_path, measures_end)):
+            place = path(root, clip.pcm_shard)
+            ends[place] = max(ends[place], end)
+    for place, end in ends.items():
+        if not place.is_file() or place.stat().st_size < end:
+            raise FlamError(f"{place} is missing or cut; delete {root} and make the bank again")
 
 
 def _discard(out: Path) -> None:
@@ -265,7 +285,7 @@ def _discard(out: Path) -> None:
 
     Its shards are of no more use: to mend it is to change the sources, and shards are of one list of sources.
     """
-    for name in ("parts", "pcm"):
+    for name in ("parts", "pcm", "measures"):
         shutil.rmtree(out / name)
     for path in (_info_path(out), out / ".lock"):
         path.unlink()

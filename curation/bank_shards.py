@@ -15,7 +15,7 @@ from curation.source_clip import SourceClip, SourceFile
 from curation.sources.listing import Reject
 from manifests.store import read_rows, replacing, write_rows
 
-PCM = np.dtype("<i2")
+PCM, MEASURES = np.dtype("<i2"), np.dtype("<f8")
 SHARD_SIZE = 64  # recordings: seconds of work, and small enough that two workers end together
 
 
@@ -40,6 +40,11 @@ def pcm_path(root: Path, shard: int) -> Path:
     return root / "pcm" / f"{shard:05d}.i16"
 
 
+def measures_path(root: Path, shard: int) -> Path:
+    """The measures of one shard's clips."""
+    return root / "measures" / f"{shard:05d}.f64"
+
+
 def part_path(root: Path, shard: int) -> Path:
     """The outcomes of one shard."""
     return root / "parts" / f"{shard:05d}.parquet"
@@ -53,27 +58,31 @@ def shard_tasks(files: Sequence[SourceFile]) -> list[ShardTask]:
 
 def is_finished(root: Path, task: ShardTask) -> bool:
     """Whether an earlier run has finished this shard."""
-    return part_path(root, task.index).is_file() and pcm_path(root, task.index).is_file()
+    return all(path(root, task.index).is_file() for path in (part_path, pcm_path, measures_path))
 
 
 def write_shard(task: ShardTask, *, root: Path, sample_rate: int, seed: int) -> None:
     """Prepare the recordings of one shard and write its samples, then its outcomes."""
-    outcomes, num_written = [], 0
+    outcomes, num_written, num_measured = [], 0, 0
     with (
-        replacing(pcm_path(root, task.index)) as temporary,
-        temporary.open("wb") as pcm_file,
+        replacing(pcm_path(root, task.index)) as temporary_pcm,
+        replacing(measures_path(root, task.index)) as temporary_measures,
+        temporary_pcm.open("wb") as pcm_file,
+        temporary_measures.open("wb") as measures_file,
     ):
         for file in task.files:
             try:
-                clip, pcm = prepare(file, sample_rate=sample_rate, seed=seed)
+                clip, pcm, measures = prepare(file, sample_rate=sample_rate, seed=seed)
             except RejectError as error:
                 reject = Reject(origin=file.origin, reason=error.reason, detail=error.detail)
                 outcomes.append(Outcome(clip=None, reject=reject))
                 continue
             pcm_file.write(pcm.astype(PCM).tobytes())
-            placed = dataclasses.replace(clip, pcm_shard=task.index, pcm_start=num_written)
+            values = np.concatenate([measures.powers, measures.levels_dbfs])
+            measures_file.write(values.astype(MEASURES).tobytes())
+            placed = dataclasses.replace(clip, pcm_shard=task.index, pcm_start=num_written, measures_start=num_measured)
             outcomes.append(Outcome(clip=placed, reject=None))
-            num_written += len(pcm)
+            num_written, num_measured = num_written + len(pcm), num_measured + len(values)
     write_rows(part_path(root, task.index), outcomes, Outcome)
 
 
@@ -86,6 +95,6 @@ def read_outcomes(root: Path, tasks: Sequence[ShardTask]) -> tuple[list[SourceCl
 
 def remove_leftovers(root: Path) -> None:
     """Delete what a killed process had not finished writing."""
-    for folder in (root, root / "pcm", root / "parts"):
+    for folder in (root, root / "pcm", root / "measures", root / "parts"):
         for path in folder.glob(".*.tmp"):
             path.unlink()

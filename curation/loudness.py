@@ -17,7 +17,9 @@ Indices = npt.NDArray[np.intp]
 
 FLOOR_LUFS = -70.0  # what Scaper reports for silence, and BS.1770's absolute gate
 _MIN_SECONDS = 0.5  # Scaper repeats a shorter clip until it is this long
+_STEPS_PER_SECOND = 10
 _BLOCK_SECONDS = 0.4
+_STEPS_PER_BLOCK = 4
 _OVERLAP = 0.75
 _OFFSET = -0.691  # BS.1770 eq. 2, in LU
 _PIECE = 32768  # samples
@@ -48,6 +50,26 @@ def block_powers(samples: Floats, sample_rate: int) -> Floats:
     np.square(weighted, out=weighted)
     sums = np.concatenate([[0.0], np.cumsum(np.add.reduceat(weighted, edges))])
     powers: Floats = (sums[last] - sums[first]) / (_BLOCK_SECONDS * sample_rate)
+    return powers
+
+
+def step_samples(sample_rate: int) -> int:
+    """Samples in a step of 0.1 s, at a rate of which a tenth is a whole number; else a little less than that."""
+    return sample_rate // _STEPS_PER_SECOND
+
+
+def step_energies(samples: Floats, sample_rate: int) -> Floats:
+    """Sum of squares after K-weighting in each whole step of 0.1 s; before the first there is silence."""
+    step = step_samples(sample_rate)
+    weighted = _k_weighted(samples, sample_rate)[: len(samples) // step * step]
+    energies: Floats = np.square(weighted, out=weighted).reshape(-1, step).sum(axis=1)
+    return energies
+
+
+def step_powers(energies: Floats, sample_rate: int) -> Floats:
+    """What `block_powers` gives, from the energies of a signal that is a whole number of steps of just 0.1 s long."""
+    sums = np.concatenate([[0.0], np.cumsum(energies)])
+    powers: Floats = (sums[_STEPS_PER_BLOCK:] - sums[:-_STEPS_PER_BLOCK]) / (_BLOCK_SECONDS * sample_rate)
     return powers
 
 

@@ -9,7 +9,6 @@ An event of which nothing rises above the recipe's threshold would be a label wi
 left out of the mixture and of the labels.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.activity import a_weighted_dbfs, stretches_above
+from curation.activity import stretches_above
 from curation.bank import Bank
 from curation.config import Recipe
-from curation.loudness import block_powers, gated_lufs, integrated_lufs
+from curation.loudness import block_powers, gated_lufs, integrated_lufs, step_energies, step_powers, step_samples
+from curation.measures import FADE, Measures, fade_ends, measure_event
 from curation.plan import Plan, PlannedBackground, PlannedEvent
 from curation.source_clip import SourceClip
 from manifests.audio import to_int16
@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.floating[Any]]
 _Key = tuple[int, int, int]  # a slice: clip, first sample, number of samples
 
 _TO_FLOAT = 1 / 32768  # a power of two: exact
-_CROSSFADE = 0.05  # seconds in which a looped background's end passes into its start
+_CROSSFADE = 0.05  # at least so many seconds, in which a looped background's end passes into its start
 _CLIPPING_MARGIN = 1e-10  # Scaper's
 _CACHED_SLICES = 2048  # about 10 kB each
 
@@ -69,21 +69,14 @@ class Rendered:
     events: list[Measured]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Slice:
-    """What is measured of a slice of a clip, once: a gain only shifts it."""
-
-    lufs: float  # before the fades; the gain is computed from it
-    powers: Floats  # after them: blocks of its loudness
-    levels_dbfs: Floats  # after them: A-weighted
-
-
 class Mixer:
-    """Renders plans from one bank by one recipe. Remembers what it measured of the bank's clips."""
+    """Renders plans from one bank by one recipe. Remembers what the bank does not hold of its clips."""
 
     def __init__(self, bank: Bank, recipe: Recipe) -> None:
         self.bank, self.recipe = bank, recipe
-        self._slices: dict[_Key, _Slice] = {}
+        self._num_fade = int(recipe.fade * bank.sample_rate)
+        self._slices: dict[_Key, tuple[float, Measures]] = {}
+        self._loops: dict[int, Floats] = {}
 
     def mix(self, plan: Plan) -> Mixture:
         """A plan's soundscape, rounded once to int16; labels are measured from what was mixed."""
@@ -91,7 +84,7 @@ class Mixer:
 
     def _render(self, plan: Plan) -> Rendered:
         samples = background_samples(plan, self.bank)
-        powers = block_powers(samples, self.bank.sample_rate)
+        powers = self._background_powers(plan, samples)
         background_gain_db = plan.background.lufs - gated_lufs(powers)
         samples *= from_db(background_gain_db)
         faded: dict[_Key, Floats] = {}  # the copies of a source are converted once
@@ -100,10 +93,10 @@ class Mixer:
             key = (event.clip, event.source_start, event.num_samples)
             if key not in faded:
                 faded[key] = self._faded(event)
-            measured = self._measured(key, faded[key])
-            gain_db = plan.background.lufs + event.snr_db - measured.lufs
+            lufs, measures = self._measured(key, faded[key])
+            gain_db = plan.background.lufs + event.snr_db - lufs
             samples[event.start : event.start + event.num_samples] += faded[key] * from_db(gain_db)
-            parts.append((measured, gain_db))
+            parts.append((measures, gain_db))
         mix_gain = _without_clipping(samples)
         lufs = gated_lufs(powers * (mix_gain * from_db(background_gain_db)) ** 2)
         return Rendered(
@@ -111,42 +104,64 @@ class Mixer:
             mix_gain=mix_gain,
             background=Measured(gain_db=background_gain_db, lufs=lufs, activity=[]),
             events=[
-                self._amplified(event, measured, gain_db, mix_gain)
-                for event, (measured, gain_db) in zip(plan.events, parts, strict=True)
+                self._amplified(event, measures, gain_db, mix_gain)
+                for event, (measures, gain_db) in zip(plan.events, parts, strict=True)
             ],
         )
 
+    def _background_powers(self, plan: Plan, samples: Floats) -> Floats:
+        """Of the slice's loudness blocks, from the bank's energies; only its first step has a filter of its own.
+
+        The filter forgets in a tenth of a second what came before (1e-9 is left).
+        """
+        rate, num_samples = self.bank.sample_rate, plan.num_samples
+        step = step_samples(rate)
+        if step * 10 != rate or num_samples % step:
+            return block_powers(samples, rate)
+        clip = self.bank.clips[plan.background.clip]
+        first = plan.background.source_start // step
+        if clip.num_samples >= num_samples:
+            energies = self.bank.measures(clip).powers[first : first + num_samples // step].copy()
+        else:
+            energies = np.resize(np.roll(self._loop_energies(plan.background.clip), -first), num_samples // step)
+        energies[:1] = step_energies(samples[:step], rate)
+        return step_powers(energies, rate)
+
+    def _loop_energies(self, clip: int) -> Floats:
+        """K-weighted energies of a looped clip's steps, when the filter has heard the loop before."""
+        if clip not in self._loops:
+            loop = loop_samples(self.bank.clips[clip], self.bank)
+            energies = step_energies(np.tile(loop, 2), self.bank.sample_rate)
+            self._loops[clip] = energies[len(energies) // 2 :]
+        return self._loops[clip]
+
     def _faded(self, event: PlannedEvent) -> Floats:
         samples = event_samples(event, self.bank)
-        if num_fade := int(self.recipe.fade * self.bank.sample_rate):
-            fade = _quarter_sine(num_fade)
-            samples[:num_fade] *= fade
-            samples[-num_fade:] *= fade[::-1]
+        fade_ends(samples, self._num_fade)
         return samples
 
-    def _measured(self, key: _Key, faded: Floats) -> _Slice:
+    def _measured(self, key: _Key, faded: Floats) -> tuple[float, Measures]:
+        """LUFS before the fades, from which the gain follows, and measures after them: the bank's for a whole clip."""
+        index, start, num_samples = key
+        clip = self.bank.clips[index]
+        if num_samples == clip.num_samples and clip.num_powers and self.recipe.fade == FADE:
+            return clip.lufs, self.bank.measures(clip)
         if key not in self._slices:
             if len(self._slices) >= _CACHED_SLICES:
                 self._slices.clear()
-            index, start, num_samples = key
-            clip, rate = self.bank.clips[index], self.bank.sample_rate
-            self._slices[key] = _Slice(
-                lufs=clip.lufs
-                if num_samples == clip.num_samples
-                else integrated_lufs(self.bank.samples(clip, start, num_samples) * _TO_FLOAT, rate),
-                powers=block_powers(faded, rate),
-                levels_dbfs=a_weighted_dbfs(faded, rate),
-            )
+            plain = self.bank.samples(clip, start, num_samples) * _TO_FLOAT
+            rate = self.bank.sample_rate
+            self._slices[key] = integrated_lufs(plain, rate), measure_event(faded, rate)
         return self._slices[key]
 
-    def _amplified(self, event: PlannedEvent, measured: _Slice, gain_db: float, mix_gain: float) -> Measured:
+    def _amplified(self, event: PlannedEvent, measures: Measures, gain_db: float, mix_gain: float) -> Measured:
         total = mix_gain * from_db(gain_db)
         activity = stretches_above(
-            measured.levels_dbfs,
+            measures.levels_dbfs,
             threshold_dbfs=self.recipe.activity_dbfs - 20 * math.log10(total),
             duration=event.num_samples / self.bank.sample_rate,
         )
-        lufs = gated_lufs(measured.powers * total**2)
+        lufs = gated_lufs(measures.powers * total**2)
         return Measured(gain_db=gain_db, lufs=lufs, activity=activity)
 
 
@@ -180,22 +195,29 @@ def finished(plan: Plan, bank: Bank, render: Callable[[Plan], Rendered]) -> Mixt
 
 
 def background_samples(plan: Plan, bank: Bank) -> Floats:
-    """The background's slice at full scale 1.0; a clip shorter than the soundscape is looped.
-
-    Where the loop closes, the clip's end passes into its start with an equal-power crossfade.
-    """
+    """The background's slice at full scale 1.0; a clip shorter than the soundscape is looped."""
     clip = bank.clips[plan.background.clip]
     start = plan.background.source_start
     if clip.num_samples >= plan.num_samples:
         samples: Floats = bank.samples(clip, start, plan.num_samples) * _TO_FLOAT
         return samples
-    whole = bank.samples(clip, 0, clip.num_samples) * _TO_FLOAT
-    overlap = min(round(_CROSSFADE * bank.sample_rate), len(whole) // 2)
-    angle = np.linspace(0, np.pi / 2, overlap)
-    loop = whole[: len(whole) - overlap]
-    loop[:overlap] = loop[:overlap] * np.sin(angle) + whole[len(loop) :] * np.cos(angle)
-    looped: Floats = np.resize(np.roll(loop, -start), plan.num_samples)  # np.resize repeats it
+    looped: Floats = np.resize(np.roll(loop_samples(clip, bank), -start), plan.num_samples)  # np.resize repeats it
     return looped
+
+
+def loop_samples(clip: SourceClip, bank: Bank) -> Floats:
+    """A clip that may be repeated, a whole number of loudness steps long, at full scale 1.0.
+
+    Where the loop closes, the clip's end passes into its start with an equal-power crossfade.
+    """
+    whole = bank.samples(clip) * _TO_FLOAT
+    step = step_samples(bank.sample_rate)
+    length = (len(whole) - round(_CROSSFADE * bank.sample_rate)) // step * step
+    overlap = len(whole) - length
+    angle = np.linspace(0, np.pi / 2, overlap)
+    loop: Floats = whole[:length]
+    loop[:overlap] = loop[:overlap] * np.sin(angle) + whole[length:] * np.cos(angle)
+    return loop
 
 
 def event_samples(event: PlannedEvent, bank: Bank) -> Floats:
@@ -208,11 +230,6 @@ def event_samples(event: PlannedEvent, bank: Bank) -> Floats:
 def from_db(gain_db: float) -> float:
     """A gain in dB as a factor, as Scaper computes it."""
     return float(np.exp(gain_db * np.log(10) / 20))
-
-
-@functools.cache
-def _quarter_sine(num_samples: int) -> Floats:
-    return np.sin(np.linspace(0, np.pi / 2, num_samples))
 
 
 def _without_clipping(samples: Floats) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.config import Recipe
+from curation.loudness import step_samples
 from curation.source_clip import SourceClip
 from manifests.errors import FlamError
 from manifests.schema import SPLITS, Split
@@ -24,7 +25,10 @@ _MAX_DRAWS = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedBackground:
-    """A slice of a background clip; one shorter than the soundscape is looped from there on."""
+    """A slice of a background clip; one shorter than the soundscape is looped from there on.
+
+    It starts at a whole step of `loudness.step_samples`, from which on the bank knows its loudness.
+    """
 
     clip: int  # index into the bank's clips
     source_start: int
@@ -269,18 +273,19 @@ def _place(
 
 
 def _draw_background_start(rng: np.random.Generator, clip: SourceClip, *, num_samples: int, sample_rate: int) -> int:
-    """Where a background starts: anywhere that it is active for half as long as it could be at best.
+    """Where a background starts: any step that it is active from on for half as long as it could be at best.
 
     Of a looped one all is heard. Almost every other one is active throughout, and the first draw is taken.
     """
+    step = step_samples(sample_rate)
     last = clip.num_samples - num_samples
     if last < 0:
-        return int(rng.integers(clip.num_samples))
+        return int(rng.integers(clip.num_samples // step)) * step
     onsets, ends = _active_samples(clip, sample_rate)
-    starts = np.clip(np.concatenate([[0], onsets, ends - num_samples]), 0, last)
+    starts = np.clip(np.concatenate([[0], onsets, ends - num_samples]), 0, last) // step * step
     active = [_num_active(int(start), num_samples, onsets, ends) for start in starts]
     for _ in range(_MAX_DRAWS):
-        start = int(rng.integers(last + 1))
+        start = int(rng.integers(last // step + 1)) * step
         if 2 * _num_active(start, num_samples, onsets, ends) >= max(active):
             return start
     return int(starts[int(np.argmax(active))])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from curation.activity import HOP, a_weighted_dbfs, active_stretches
 from curation.loudness import FLOOR_LUFS, integrated_lufs
+from curation.measures import Measures, measure_clip
 from curation.source_clip import SourceClip, SourceFile
 from curation.sources import builtin_bank
 from manifests.audio import AudioError, probe, read_channels, resample, to_int16
@@ -51,8 +52,8 @@ class _Mono:
     warnings: tuple[str, ...]
 
 
-def prepare(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[SourceClip, npt.NDArray[np.int16]]:
-    """The clip's row, not placed in a shard or split yet, and its samples at the bank's rate.
+def prepare(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[SourceClip, npt.NDArray[np.int16], Measures]:
+    """The clip's row, not placed in a shard or split yet, its samples at the bank's rate, and what they measure.
 
     Raises RejectError.
     """
@@ -62,9 +63,11 @@ def prepare(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[SourceCli
         raise RejectError(f"too short for a background (under {MIN_BACKGROUND:g} s)")
     gain = 10 ** (PEAK_DBFS / 20) / float(np.abs(mono.samples).max())
     pcm = to_int16(mono.samples * np.float32(gain))
-    lufs, activity = _measured(pcm, sample_rate)
+    samples = pcm.astype(np.float32) / np.float32(32768)
+    lufs, activity = _measured(samples, sample_rate)
     if lufs <= FLOOR_LUFS:  # infrasound: no gain makes it heard, and its label would be wrong
         raise RejectError("inaudible", f"{FLOOR_LUFS:g} LUFS or less at full level")
+    measures = measure_clip(samples, file.role, sample_rate)
     clip = SourceClip(
         source_id=_source_id(file, pcm),
         role=file.role,
@@ -81,6 +84,9 @@ def prepare(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[SourceCli
         origin_start=mono.start,
         pcm_shard=0,
         pcm_start=0,
+        measures_start=0,
+        num_powers=len(measures.powers),
+        num_levels=len(measures.levels_dbfs),
         num_samples=len(pcm),
         duration=len(pcm) / sample_rate,
         gain_db=20 * math.log10(gain),
@@ -88,12 +94,11 @@ def prepare(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[SourceCli
         activity=activity,
         warnings=sorted(mono.warnings),
     )
-    return clip, pcm
+    return clip, pcm, measures
 
 
-def _measured(pcm: npt.NDArray[np.int16], sample_rate: int) -> tuple[float, list[Stretch]]:
+def _measured(samples: Audio, sample_rate: int) -> tuple[float, list[Stretch]]:
     """LUFS and the active stretches, of what will be mixed."""
-    samples = pcm.astype(np.float32) / np.float32(32768)
     threshold_dbfs = float(a_weighted_dbfs(samples, sample_rate).max()) + ACTIVE_DB
     activity = active_stretches(samples, sample_rate, threshold_dbfs=threshold_dbfs)
     return float(integrated_lufs(samples, sample_rate)), activity

@@ -1,5 +1,6 @@
 """A small finished bank for tests, written in the bank's own format from sounds made here."""
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from curation.activity import a_weighted_dbfs, active_stretches
 from curation.bank import FORMAT_VERSION, Bank
 from curation.loudness import integrated_lufs
+from curation.measures import measure_clip
 from curation.source_clip import Role, SourceClip
 from manifests.audio import to_int16
 from manifests.store import write_json, write_rows
@@ -58,15 +60,23 @@ def default_sounds() -> list[Sound]:
 
 def write_bank(folder: Path, sounds: list[Sound] | None = None, *, rate: int = 16000) -> Bank:
     """Write a bank of these sounds and open it."""
-    clips, data, position = [], [], 0
+    clips, data, values, position = [], [], [], 0
     for number, sound in enumerate(default_sounds() if sounds is None else sounds):
         pcm = to_int16(sound.samples)
-        clips.append(_clip(sound, pcm, number=number, position=position, rate=rate))
+        measures = measure_clip(pcm / 32768, sound.role, rate)
+        clip = _clip(sound, pcm, number=number, position=position, rate=rate)
+        clips.append(dataclasses.replace(
+            clip, measures_start=sum(map(len, values)),
+            num_powers=len(measures.powers), num_levels=len(measures.levels_dbfs),
+        ))  # fmt: skip
         data.append(pcm)
+        values += [measures.powers, measures.levels_dbfs]
         position += len(pcm)
     path = folder / "pcm" / "00000.i16"
     path.parent.mkdir(parents=True)
     np.concatenate(data).astype("<i2").tofile(path)
+    (folder / "measures").mkdir()
+    np.concatenate(values).astype("<f8").tofile(folder / "measures" / "00000.f64")
     info: dict[str, Any] = {"format_version": FORMAT_VERSION, "sample_rate": rate, "notes": []}
     info["fingerprint"] = hashlib.sha256(np.concatenate(data).tobytes()).hexdigest()
     write_json(folder / "bank.json", info)
@@ -93,6 +103,9 @@ def _clip(sound: Sound, pcm: npt.NDArray[np.int16], *, number: int, position: in
         origin_start=100,
         pcm_shard=0,
         pcm_start=position,
+        measures_start=0,
+        num_powers=0,
+        num_levels=0,
         num_samples=len(pcm),
         duration=len(pcm) / rate,
         gain_db=0.0,

@@ -21,7 +21,7 @@ RATE = 16_000
 
 def prepared(path: Path, *, role="foreground", sample_rate=RATE):
     file = SourceFile(path=path, origin=path.name, role=role, label="dog", cluster="dog", group="g")
-    return prepare(file, sample_rate=sample_rate, seed=0)
+    return prepare(file, sample_rate=sample_rate, seed=0)[:2]
 
 
 def tone(seconds: float = 0.5, *, rate: int = RATE, amplitude: float = 0.5, hz: float = 440.0) -> np.ndarray:

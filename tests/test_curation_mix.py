@@ -10,7 +10,8 @@ from small_bank import Sound, noise, tone, write_bank
 from curation.activity import active_stretches
 from curation.bank import Bank
 from curation.config import Constant, Recipe, Uniform
-from curation.loudness import integrated_lufs
+from curation.loudness import gated_lufs, integrated_lufs
+from curation.measures import measure_event
 from curation.mix import Mixer, Mixture, background_samples, event_samples
 from curation.plan import Catalogue, Plan, PlannedBackground, PlannedEvent, plan
 from manifests.errors import FlamError
@@ -140,6 +141,38 @@ def test_a_short_background_loops_without_a_click(tmp_path: Path) -> None:
     looped = background_samples(plans(noisy, 1)[0], noisy).reshape(-1, 800)
     levels = looped.std(axis=1)
     assert levels.min() > 0.8 * levels.mean()  # equal power: no dip in the crossfade
+
+
+@pytest.mark.parametrize("rate", [16000, 11025])  # a tenth of a second is no whole number of samples
+@pytest.mark.parametrize("duration", [10.0, 9.87, 0.5])
+def test_a_backgrounds_loudness_from_the_bank_is_that_of_the_samples(
+    tmp_path: Path, rate: int, duration: float
+) -> None:
+    drift = 0.3 * np.sin(2 * np.pi * 3 * np.arange(13 * rate) / rate)  # where a filter starts makes a difference
+    loud_end = noise(4, 2, rate=rate) * np.linspace(0.01, 1, 4 * rate)
+    bank = write_bank(tmp_path / "bank", [
+        Sound(samples=noise(13, 1, rate=rate) * 0.1 + drift, role="background", label="sea"),
+        Sound(samples=loud_end, role="background", label="rain"),
+        Sound(samples=tone(1, 500, rate=rate)),
+    ], rate=rate)  # fmt: skip
+    recipe = Recipe(name="test", duration=duration)
+    for made in plans(bank, 20, recipe):
+        samples = background_samples(made, bank)
+        powers = Mixer(bank, recipe)._background_powers(made, samples)
+        assert gated_lufs(powers) == pytest.approx(integrated_lufs(samples, rate), abs=1e-6)
+
+
+@pytest.mark.parametrize("fade", [0.01, 0.02, 0.0])
+def test_measures_from_the_bank_are_those_of_the_faded_samples(bank: Bank, fade: float) -> None:
+    recipe = Recipe(name="test", fade=fade)
+    mixer = Mixer(bank, recipe)
+    for event in [event for made in plans(bank, 20, recipe) for event in made.events]:
+        faded = mixer._faded(event)
+        lufs, measures = mixer._measured((event.clip, event.source_start, event.num_samples), faded)
+        expected = measure_event(faded, RATE)
+        np.testing.assert_allclose(measures.powers, expected.powers, rtol=1e-9)
+        np.testing.assert_allclose(measures.levels_dbfs, expected.levels_dbfs, atol=1e-3)
+        assert lufs == pytest.approx(integrated_lufs(event_samples(event, bank), RATE), abs=1e-9)
 
 
 def test_a_long_background_is_the_banks_own_slice(bank: Bank) -> None:
