@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import soundfile
+import torch
 from conftest import TOY_SOUNDS, make_toy_dataset
 
 from manifests.errors import FlamError
@@ -10,13 +11,20 @@ from manifests.frames import frame_labels
 from manifests.schema import Phrase
 from manifests.store import DatasetFolder, read_rows, write_rows
 from training.data import PhraseBook, Sampler, SoundscapeSet, batches, make_batch
+from training.sound_kinds import SoundKinds
 
 SAMPLER = Sampler(batch_size=6, num_phrases=8, clip_duration=4.0, sample_rate=16_000, hop=0.04, seed=3, mix_share=0.0)
+
+KINDS = SoundKinds({
+    "noise": frozenset({"noise", "hiss"}),
+    "tone": frozenset({"tone", "low tone", "warble"}),
+    "odd": frozenset({"odd", "warble"}),
+})  # fmt: skip
 
 
 def opened(folder: DatasetFolder) -> tuple[SoundscapeSet, PhraseBook]:
     source = SoundscapeSet(folder, "train", caption_set="template")
-    return source, PhraseBook(folder.phrases(), source.clusters())
+    return source, PhraseBook(folder.phrases(), source.clusters(), KINDS)
 
 
 def clusters_of(book: PhraseBook) -> dict[str, str]:
@@ -105,7 +113,7 @@ def test_an_ancestor_of_what_sounds_is_never_a_negative(tmp_path) -> None:
 
 def test_a_cluster_that_training_never_hears_is_never_asked(toy_dataset: DatasetFolder) -> None:
     extra = Phrase(phrase="a zebra", label="zebra", cluster="zebra", origin="label", ancestors=[])
-    book = PhraseBook([*toy_dataset.phrases(), extra], set(TOY_SOUNDS))
+    book = PhraseBook([*toy_dataset.phrases(), extra], set(TOY_SOUNDS), KINDS)
     assert "zebra" not in book.phrases
     assert set(book.phrases) == set(TOY_SOUNDS)
 
@@ -168,3 +176,30 @@ def test_a_split_that_is_not_there_names_those_that_are(toy_dataset: DatasetFold
     folder = make_toy_dataset(tmp_path / "data", train=3, valid=0, test=0)
     with pytest.raises(FlamError, match="no valid soundscapes, only train"):
         SoundscapeSet(folder, "valid", caption_set="template")
+
+
+def test_a_kind_sounds_where_any_of_its_members_does(toy_dataset: DatasetFolder) -> None:
+    source, book = opened(toy_dataset)
+    batch = make_batch(source, book, SAMPLER, 0)
+    column = {clusters_of(book)[phrase]: k for k, phrase in enumerate(batch.phrases)}
+    members = {"noise": ["hiss"], "tone": ["low_tone", "high_tone", "warble"], "odd": ["warble"]}
+    kinds_of_clusters = {kind for names in TOY_SOUNDS for kind in np.array(KINDS.names)[book.kinds_of(names)]}
+    assert kinds_of_clusters == set(members)
+    for place, kind in enumerate(KINDS.names):
+        expected = torch.stack([batch.labels[:, column[name]] for name in members[kind]]).any(0)
+        assert torch.equal(batch.kind_labels[:, place], expected)
+    assert batch.kind_labels.any()
+    assert (batch.kind_known >= batch.kind_labels).all()
+
+
+def test_while_something_of_no_known_kind_sounds_no_kind_is_known_to_be_absent(toy_dataset: DatasetFolder) -> None:
+    source = SoundscapeSet(toy_dataset, "train", caption_set="template")
+    book = PhraseBook(toy_dataset.phrases(), source.clusters(), SoundKinds({"noise": frozenset({"hiss"})}))
+    batch = make_batch(source, book, SAMPLER, 0)
+    column = {clusters_of(book)[phrase]: k for k, phrase in enumerate(batch.phrases)}
+    others = torch.stack([batch.labels[:, column[name]] for name in column if name != "hiss"]).any(0)
+    hiss = batch.labels[:, column["hiss"]]
+    assert (others & ~hiss).any()
+    assert not (batch.kind_known[:, 0] & others & ~hiss).any()
+    assert batch.kind_known[:, 0][hiss].all()
+    assert batch.kind_known[:, 0][~others].any()

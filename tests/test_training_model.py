@@ -26,14 +26,14 @@ def test_every_length_gives_a_unit_vector_for_every_40_ms(model: FlamModel, fram
 
 
 def test_untrained_text_is_the_frozen_space_in_which_wordings_of_one_sound_are_near() -> None:
-    text = TextEncoder("wordllama", embed_dim=256, dropout=0.0).eval()
+    text = TextEncoder(ModelConfig()).eval()
     dog, bark, horn = text(["a dog barks", "dog barking", "car horn"]).detach()
     assert float(dog @ bark) > 0.7
     assert abs(float(dog @ horn)) < 0.3
 
 
 def test_trained_text_hears_the_order_of_words() -> None:
-    text = TextEncoder("hash", embed_dim=256, dropout=0.0).eval()
+    text = TextEncoder(ModelConfig(text="hash")).eval()
     torch.nn.init.normal_(text.residual.weight, std=0.1)
     torch.nn.init.normal_(text.positions, std=0.1)
     first, second = text(["rain then a dog", "a dog then rain"]).detach()
@@ -41,7 +41,7 @@ def test_trained_text_hears_the_order_of_words() -> None:
 
 
 def test_a_text_is_embedded_alike_alone_and_beside_longer_ones() -> None:
-    text = TextEncoder("hash", embed_dim=256, dropout=0.0).eval()
+    text = TextEncoder(ModelConfig(text="hash")).eval()
     torch.nn.init.normal_(text.residual.weight, std=0.1)
     alone = text(["a dog"])[0].detach()
     beside = text(["a dog", "a much longer phrase that needs padding beside it"])[0].detach()
@@ -49,7 +49,7 @@ def test_a_text_is_embedded_alike_alone_and_beside_longer_ones() -> None:
 
 
 def test_capitals_underscores_and_spaces_do_not_matter() -> None:
-    text = TextEncoder("wordllama", embed_dim=256, dropout=0.0).eval()
+    text = TextEncoder(ModelConfig()).eval()
     one, two, three = text(["car horn", "Car_Horn", " CAR  horn "]).detach()
     assert torch.equal(one, two)
     assert torch.equal(one, three)
@@ -57,8 +57,35 @@ def test_capitals_underscores_and_spaces_do_not_matter() -> None:
 
 @pytest.mark.parametrize("text", ["鳥", "🐶", "x" * 3000, "a\nb", "007"])
 def test_any_text_has_a_unit_vector(text: str) -> None:
-    encoder = TextEncoder("wordllama", embed_dim=256, dropout=0.0).eval()
+    encoder = TextEncoder(ModelConfig()).eval()
     assert torch.allclose(encoder([text]).norm(dim=-1), torch.ones(1), atol=1e-4)
+
+
+def test_a_word_that_was_never_heard_is_near_to_others_of_its_kind() -> None:
+    torch.manual_seed(0)
+    text = TextEncoder(ModelConfig()).eval()
+    crow, rooster, click, nonsense = text(["crow", "rooster", "click", "flumph"]).detach()
+    assert float(crow @ rooster) > float(crow @ click) + 0.2
+    assert abs(float(nonsense @ rooster)) < 0.2
+
+
+def test_vectors_of_kinds_are_learned_from_kinds_only(model: FlamModel) -> None:
+    frames, _ = model.embed_audio(torch.randn(1, 640 * 25, generator=torch.Generator().manual_seed(1)))
+    model.frame_logits(frames, model.embed_text(["a crow caws"])).sum().backward(retain_graph=True)
+    assert model.text.kinds.grad is None
+    model.kind_logits(frames).sum().backward()
+    assert float(model.text.kinds.grad.abs().sum()) > 0
+    model.zero_grad()
+
+
+def test_in_training_some_texts_go_without_their_kinds() -> None:
+    torch.manual_seed(0)
+    text = TextEncoder(ModelConfig(dropout=0.0))
+    with torch.no_grad():
+        vectors = text(["crow"] * 200)
+    words, kinds = text.eval()(["crow"])[0], (vectors @ vectors[0]).detach()
+    assert 0.6 < float((vectors @ words > 0.999).float().mean()) < 0.8  # with 0.3 left out
+    assert float(kinds.min()) < 0.9
 
 
 def test_the_level_of_a_recording_does_not_matter(model: FlamModel) -> None:

@@ -31,6 +31,8 @@ class ModelConfig(Strict):
     dropout: float = 0.15
     embed_dim: int = 256  # of frames, clips, phrases and captions
     text: Literal["wordllama", "hash"] = "wordllama"
+    sound_kinds: Literal["1"] = "1"  # which table of training/kinds
+    kind_dropout: float = 0.3  # of the texts in training, whose kinds are left out
 
     @model_validator(mode="after")
     def _fits(self) -> "ModelConfig":
@@ -67,6 +69,7 @@ class TrainConfig(Strict):
     # 1 : 100, where FineLAP has 1 : 1 and FLAM 1 : 200: the clip loss is a sum over the batch (docs/results.md)
     clip_weight: float = 0.2  # FineLAP's alpha
     frame_weight: float = 20.0  # FineLAP's beta
+    kind_weight: float = 20.0  # of the frame loss for kinds of sound
     evaluate_every: int = Field(default=500, ge=1)  # steps
     caption_set: str = "template"
 

@@ -22,6 +22,7 @@ from manifests.errors import FlamError
 from manifests.frames import frame_labels, num_frames
 from manifests.schema import Caption, Event, Phrase, Soundscape, Split, Stretch, from_row
 from manifests.store import DatasetFolder, read_table
+from training.sound_kinds import SoundKinds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ class Batch:
     phrases: list[str]  # one for each cluster asked in this step
     labels: Bool[Tensor, "clip phrase frame"]
     known: Bool[Tensor, "clip phrase frame"]  # cells whose truth is known
+    kind_labels: Bool[Tensor, "clip kind frame"]
+    kind_known: Bool[Tensor, "clip kind frame"]
     captions: list[str]  # all different
     matches: Bool[Tensor, "clip caption"]
     soundscape_ids: list[str]
@@ -46,18 +49,24 @@ def fingerprint(folder: DatasetFolder, caption_set: str) -> str:
 
 
 class PhraseBook:
-    """The wordings of the clusters that may be asked, and which of them say nothing about one another.
+    """The wordings of the clusters that may be asked, which of them say nothing about one another, and their kinds.
 
     Args:
         phrases: the phrase table.
         clusters: those that training hears. Wordings of any other are left out, or the model would learn that a sound
             held out for testing never happens.
+        kinds: what kinds of sound words name.
     """
 
-    def __init__(self, phrases: Sequence[Phrase], clusters: Collection[str]) -> None:
+    def __init__(self, phrases: Sequence[Phrase], clusters: Collection[str], kinds: SoundKinds) -> None:
         self.phrases: dict[str, list[str]] = {}
         self.related: dict[str, set[str]] = {}
+        self.num_kinds = len(kinds.names)
+        self._kinds: dict[str, Bool[np.ndarray, " kind"]] = {}
         for row in phrases:
+            if row.origin == "label":
+                named = self._kinds.get(row.cluster, np.zeros(self.num_kinds, dtype=bool))
+                self._kinds[row.cluster] = named | (kinds.shares(row.phrase) > 0)
             if row.cluster not in clusters:
                 continue
             self.phrases.setdefault(row.cluster, []).append(row.phrase)
@@ -65,6 +74,10 @@ class PhraseBook:
                 self.related.setdefault(row.cluster, set()).add(ancestor)
                 self.related.setdefault(ancestor, set()).add(row.cluster)
         self.clusters = sorted(self.phrases)
+
+    def kinds_of(self, cluster: str) -> Bool[np.ndarray, " kind"]:
+        """The kinds that a cluster's labels name; none where no label is known or no word of it."""
+        return self._kinds.get(cluster, np.zeros(self.num_kinds, dtype=bool))
 
 
 class SoundscapeSet:
@@ -146,12 +159,15 @@ def make_batch(source: SoundscapeSet, book: PhraseBook, sampler: Sampler, step: 
     clips = [_mixed(clip, clips, sampler, rng) for clip in clips]
     clusters = _ask(clips, book, sampler, rng)
     labels, known = _targets(clips, clusters, book, sampler)
+    kind_labels, kind_known = _kind_targets(clips, book, sampler)
     captions = sorted({caption for clip in clips for caption in clip.captions})
     return Batch(
         waveforms=torch.from_numpy(np.stack([clip.samples for clip in clips])),
         phrases=[str(rng.choice(book.phrases[cluster])) for cluster in clusters],
         labels=torch.from_numpy(labels),
         known=torch.from_numpy(known),
+        kind_labels=torch.from_numpy(kind_labels),
+        kind_known=torch.from_numpy(kind_known),
         captions=captions,
         matches=torch.tensor([[caption in clip.captions for caption in captions] for clip in clips]),
         soundscape_ids=[soundscape_id for clip in clips for soundscape_id in clip.ids],
@@ -264,5 +280,25 @@ def _targets(
             labels[i, k] = clip.active.get(cluster, False) & clip.inside
             if clip.closed and cluster not in clip.unknown and cluster not in related:
                 known[i, k] = clip.inside
+        known[i] |= labels[i]
+    return labels, known
+
+
+def _kind_targets(
+    clips: Sequence[_Clip], book: PhraseBook, sampler: Sampler
+) -> tuple[Bool[np.ndarray, "clip kind frame"], Bool[np.ndarray, "clip kind frame"]]:
+    """A kind sounds where any of its members does. While something of no known kind sounds, no kind is known absent."""
+    frames = num_frames(sampler.clip_duration, sampler.hop)
+    labels = np.zeros((len(clips), book.num_kinds, frames), dtype=bool)
+    known = np.zeros_like(labels)
+    for i, clip in enumerate(clips):
+        known[i] = clip.inside & clip.closed
+        for cluster in clip.unknown:
+            known[i, book.kinds_of(cluster)] = False
+        for cluster, active in clip.active.items():
+            kinds = book.kinds_of(cluster)
+            labels[i, kinds] |= active & clip.inside
+            if not kinds.any():
+                known[i, :, active] = False
         known[i] |= labels[i]
     return labels, known

@@ -14,6 +14,7 @@ from training.checkpoint import ModelCard, save_model
 from training.config import TrainConfig
 from training.data import PhraseBook, Sampler, SoundscapeSet, batches, fingerprint
 from training.detect import Detector
+from training.sound_kinds import load_kinds
 from training.trainer import Trainer
 from training.validation import validate
 
@@ -34,7 +35,7 @@ def train(data: Path, out: Path, config: TrainConfig, *, device: str = "cpu") ->
     """Train on DATA into RUN, from its last checkpoint if it has one; raises FlamError on what a user can mend."""
     folder = DatasetFolder.open(data)
     source = SoundscapeSet(folder, "train", caption_set=config.caption_set)
-    book = PhraseBook(folder.phrases(), source.clusters())
+    book = PhraseBook(folder.phrases(), source.clusters(), load_kinds(config.model.sound_kinds))
     if not book.clusters:
         raise FlamError(f"{folder.phrases_path} has no phrase for a sound of the train split; run `flam-cli caption`")
     with locked(out, "flam-cli train"):

@@ -32,11 +32,12 @@ class FlamModel(nn.Module):
         super().__init__()
         self.config = config
         self.audio = AudioEncoder(config)
-        self.text = TextEncoder(config.text, embed_dim=config.embed_dim, dropout=config.dropout)
+        self.text = TextEncoder(config)
         self.frame_head = nn.Linear(config.width, config.embed_dim)
         self.clip_head = nn.Linear(config.width, config.embed_dim)
         # Started near the share of positive cells, where FineLAP's -10 would spend the first steps on the bias alone
         self.frame_logit = SigmoidHead(bias=-4.0)
+        self.kind_logit = SigmoidHead(bias=-4.0)
         self.clip_logit = SigmoidHead(bias=-4.0)
 
     def embed_audio(
@@ -58,6 +59,11 @@ class FlamModel(nn.Module):
     ) -> Float[Tensor, "clip phrase frame"]:
         """How strongly each frame speaks for each phrase."""
         logits: Tensor = self.frame_logit(torch.einsum("ctd,pd->cpt", frames, phrases))
+        return logits
+
+    def kind_logits(self, frames: Float[Tensor, "clip frame dim"]) -> Float[Tensor, "clip kind frame"]:
+        """How strongly each frame speaks for each kind of sound."""
+        logits: Tensor = self.kind_logit(torch.einsum("ctd,kd->ckt", frames, self.text.kind_vectors()))
         return logits
 
     def clip_logits(

@@ -1,4 +1,4 @@
-"""Phrases and captions -> unit vectors: frozen word vectors, and trained layers that see the order of the words."""
+"""Phrases and captions -> unit vectors: frozen word vectors, trained layers over their sequence, and kinds of sound."""
 
 import functools
 import hashlib
@@ -14,7 +14,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.config import ModelConfig
+from training.sound_kinds import load_kinds
+
 MAX_TOKENS = 64
+_KIND_SCALE = 1.5  # of the kinds' mean beside the words' unit vector
 
 
 @dataclass(frozen=True)
@@ -59,26 +63,30 @@ def _hashed() -> TokenTable:
 
 
 class TextEncoder(nn.Module):
-    """Frozen token vectors, averaged, plus a trained residual from a layer over the token sequence.
+    """Frozen token vectors, averaged, plus a trained residual from a layer over their sequence, plus kinds of sound.
 
     The residual starts at zero: an untrained encoder is the frozen space itself, in which unseen words have their
-    place already.
+    place already. The vectors of the kinds that the words name are learned from sound only (`FlamModel.kind_logits`),
+    and a word that was never heard gets them all the same.
     """
 
     vectors: Tensor
 
-    def __init__(self, name: Literal["wordllama", "hash"], *, embed_dim: int, dropout: float) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        table = token_table(name)
+        table = token_table(config.text)
         self._tokenize = table.tokenize
+        self.sound_kinds = load_kinds(config.sound_kinds)
+        self.kind_dropout = config.kind_dropout
         dim = table.vectors.shape[1]
         self.register_buffer("vectors", table.vectors, persistent=False)
         self.positions = nn.Parameter(torch.zeros(MAX_TOKENS, dim))
         self.order = nn.TransformerEncoderLayer(
-            dim, 4, dim_feedforward=dim, dropout=dropout, activation="gelu", batch_first=True, norm_first=True
+            dim, 4, dim_feedforward=dim, dropout=config.dropout, activation="gelu", batch_first=True, norm_first=True
         )
-        self.residual = nn.Linear(dim, embed_dim)
-        self.project = nn.Linear(dim, embed_dim, bias=False)
+        self.residual = nn.Linear(dim, config.embed_dim)
+        self.project = nn.Linear(dim, config.embed_dim, bias=False)
+        self.kinds = nn.Parameter(torch.randn(len(self.sound_kinds.names), config.embed_dim))
         nn.init.zeros_(self.residual.weight)
         nn.init.zeros_(self.residual.bias)
         nn.init.eye_(self.project.weight)
@@ -91,7 +99,20 @@ class TextEncoder(nn.Module):
         pooled = functional.normalize(self.vectors[tokens].mul(weights).sum(1), dim=-1)
         seen = self.order(vectors + self.positions[: tokens.shape[1]], src_key_padding_mask=~present)
         change = self.residual(_mean(seen, weights))
-        return functional.normalize(self.project(pooled) + change, dim=-1)
+        words = functional.normalize(self.project(pooled) + change, dim=-1)
+        return functional.normalize(words + _KIND_SCALE * self._kinds_of(texts), dim=-1)
+
+    def kind_vectors(self) -> Float[Tensor, "kind dim"]:
+        """The unit vector of each kind."""
+        return functional.normalize(self.kinds, dim=-1)
+
+    def _kinds_of(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
+        """Mean vector of the kinds that each text names; zeros for some texts in training, lest words be forgotten."""
+        shares = torch.from_numpy(np.stack([self.sound_kinds.shares(text) for text in texts])).to(self.kinds.device)
+        if self.training:
+            shares = shares * (torch.rand(len(texts), 1) >= self.kind_dropout).to(shares)
+        vectors: Tensor = shares @ self.kind_vectors().detach()
+        return vectors
 
     def _batch(self, texts: Sequence[str]) -> tuple[Int[Tensor, "text token"], Bool[Tensor, "text token"]]:
         rows = [ids[:MAX_TOKENS] or [0] for ids in self._tokenize([_plain(text) for text in texts])]

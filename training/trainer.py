@@ -42,8 +42,9 @@ class Trainer:
         torch.manual_seed(_seed_of(self.config.seed, self.step))
         self._set_learning_rate()
         self.model.train()
-        clip, frame = self._losses(batch)
-        loss = self.config.clip_weight * clip + self.config.frame_weight * frame
+        clip, frame, kind = self._losses(batch)
+        config = self.config
+        loss = config.clip_weight * clip + config.frame_weight * frame + config.kind_weight * kind
         if not torch.isfinite(loss):
             named = ", ".join(batch.soundscape_ids[:8])
             raise FlamError(
@@ -56,16 +57,32 @@ class Trainer:
         self.optimizer.step()
         self.step += 1
         self._average_weights()
-        return {"loss": loss.item(), "clip_loss": clip.item(), "frame_loss": frame.item()}
+        return {
+            "loss": loss.item(),
+            "clip_loss": clip.item(),
+            "frame_loss": frame.item(),
+            "kind_loss": kind.item(),
+        }
 
-    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=_has_bf16(self.device)):
             frames, clips = self.model.embed_audio(batch.waveforms.to(self.device), self.augment)
         phrases, captions = self.model.embed_text(batch.phrases), self.model.embed_text(batch.captions)
         clip = clip_loss(self.model.clip_logits(clips, captions), batch.matches.to(self.device))
-        logits = self.model.frame_logits(frames, phrases)
-        labels, known = batch.labels.to(self.device), batch.known.to(self.device)
-        return clip, frame_loss(logits, labels, known, phrases_per_clip=self.config.phrases_per_clip)
+        asked = [
+            (self.model.frame_logits(frames, phrases), batch.labels, batch.known),
+            (self.model.kind_logits(frames), batch.kind_labels, batch.kind_known),
+        ]
+        frame, kind = (
+            frame_loss(
+                logits,
+                labels.to(self.device),
+                known.to(self.device),
+                phrases_per_clip=self.config.phrases_per_clip,
+            )
+            for logits, labels, known in asked
+        )
+        return clip, frame, kind
 
     def _set_learning_rate(self) -> None:
         """Linear warm-up, then half a cosine down to nothing at the last step."""
