@@ -11,12 +11,14 @@ The last line is one JSON object.
 import argparse
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command line sets it, before torch is loaded
 
 from rich.console import Console
 from rich.table import Table

@@ -56,7 +56,7 @@ class TrainConfig(Strict):
 
     model: ModelConfig = ModelConfig()
     seed: int = 0
-    steps: int = Field(default=1_300, ge=0)
+    steps: int = Field(default=700, ge=0)
     batch_size: int = Field(default=32, ge=1)
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
@@ -69,8 +69,8 @@ class TrainConfig(Strict):
     # 1 : 100, where FineLAP has 1 : 1 and FLAM 1 : 200: the clip loss is a sum over the batch (docs/results.md)
     clip_weight: float = 0.2  # FineLAP's alpha
     frame_weight: float = 20.0  # FineLAP's beta
-    kind_weight: float = 20.0  # of the frame loss for kinds of sound
-    evaluate_every: int = Field(default=500, ge=1)  # steps
+    kind_weight: float = 5.0  # of the frame loss for kinds of sound
+    evaluate_every: int = Field(default=350, ge=1)  # steps
     caption_set: str = "template"
 
 
