@@ -177,11 +177,11 @@ def caption(
 def train(  # noqa: PLR0913 - as above
     data: Annotated[Path, typer.Argument(help="Dataset folder with captions.")],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
-    steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 700,
+    steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 650,
     batch_size: Annotated[int, typer.Option(min=1, help="Soundscapes a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(min=1e-9, help="At its highest.")] = 1e-3,
     captions: Annotated[str, typer.Option(help="Caption set to learn from.")] = "template",
-    evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 350,
+    evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 325,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:

@@ -56,7 +56,7 @@ class TrainConfig(Strict):
 
     model: ModelConfig = ModelConfig()
     seed: int = 0
-    steps: int = Field(default=700, ge=0)
+    steps: int = Field(default=650, ge=0)
     batch_size: int = Field(default=32, ge=1)
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
@@ -70,7 +70,7 @@ class TrainConfig(Strict):
     clip_weight: float = 0.2  # FineLAP's alpha
     frame_weight: float = 20.0  # FineLAP's beta
     kind_weight: float = 5.0  # of the frame loss for kinds of sound
-    evaluate_every: int = Field(default=350, ge=1)  # steps
+    evaluate_every: int = Field(default=325, ge=1)  # steps
     caption_set: str = "template"
 
 
