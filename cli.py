@@ -70,10 +70,14 @@ def demo(
 
 
 @app.command()
-def bank(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Folder, CSV, ESC-50, or: builtin")],
+def bank(  # noqa: PLR0913 - one parameter for each option
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Folder, CSV, or: builtin")],
     out: Annotated[Path, typer.Option(help="Folder for the sound bank.")],
     rate: Annotated[int, typer.Option(help="Sample rate of the bank, Hz.")] = 32_000,
+    foreground_seconds: Annotated[
+        tuple[float, float] | None, typer.Option(help="Shortest and longest event, trimmed; others are rejects.")
+    ] = None,
+    background_seconds: Annotated[float | None, typer.Option(help="Shortest background, trimmed.")] = None,
     valid_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
     seed: Seed = 0,
@@ -82,11 +86,14 @@ def bank(
     """Prepare labelled sounds: decoded, resampled, trimmed and measured once.
 
     A SOURCE is a folder with foreground/LABEL/* and background/LABEL/*, a CSV file with columns path, role, label (and
-    optionally cluster, contains, group, split, licence, author), an ESC-50 checkout, or the word builtin.
+    optionally cluster, contains, group, split, licence, author), ESC-50, UrbanSound8K or FSD50K as they are published,
+    or the word builtin. FSD50K does not say what is an event: a recording of 1 to 7.5 s is one, and one of 10 s or more
+    is a background, unless the two options of lengths say otherwise.
 
     Example: flam-cli bank builtin --out bank
     """
     from curation.bank import build_bank
+    from curation.lengths import Lengths
     from curation.runner import available_cores
 
     report = build_bank(
@@ -97,12 +104,22 @@ def bank(
         workers=workers or available_cores(),
         valid_share=valid_share,
         test_share=test_share,
+        lengths=Lengths(foreground=foreground_seconds, background=background_seconds),
     )
     _print_bank(report)
 
 
+def _show_recipe(name: str | None) -> None:
+    """Print a recipe's file and end; typer calls it before it asks for the other options."""
+    if name is not None:
+        from curation.config import recipe_path
+
+        typer.echo(recipe_path(name).read_text("utf-8"), nl=False)
+        raise typer.Exit
+
+
 @app.command()
-def simulate(  # noqa: PLR0913 - one parameter for each option
+def simulate(  # noqa: PLR0913 - as above
     bank: Annotated[Path, typer.Option(help="Sound bank, by `flam-cli bank`.")],
     out: Annotated[Path, typer.Option(help="Dataset folder.")],
     num: Annotated[int, typer.Option(min=1, help="Soundscapes that the dataset is to have.")],
@@ -114,10 +131,16 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     ] = None,
     seed: Seed = 0,
     workers: Workers = None,
+    show_recipe: Annotated[  # noqa: ARG001 - its callback ends the program
+        str | None,
+        typer.Option(metavar="NAME", is_eager=True, callback=_show_recipe, help="Print a built-in recipe, and end."),
+    ] = None,
 ) -> None:
     """Mix soundscapes with exact labels from a sound bank. Run it again to go on, or with a larger --num to add.
 
     Example: flam-cli simulate --bank bank --num 1000 --out data
+
+    For a recipe of your own: flam-cli simulate --show-recipe finelap-100k > mine.toml
     """
     from curation.config import load_recipe
     from curation.simulate import simulate as make_soundscapes
@@ -290,6 +313,29 @@ def detect(
     _print_found(rows, as_json=as_json, as_csv=as_csv)
     if failed:
         raise FlamError(f"{len(failed)} of {len(files)} files could not be used: {'; '.join(failed)}")
+
+
+@app.command()
+def stats(
+    data: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw it, too: a PNG file.")] = None,
+) -> None:
+    """Count what a dataset holds: events of each label, durations, SNR, polyphony, splits, licences.
+
+    Example: flam-cli stats data --plot data.png
+    """
+    from curation.stats import dataset_stats
+    from curation.stats_view import plot_stats, stats_tables
+
+    found = dataset_stats(data)
+    if plot is not None:
+        plot_stats(plot, found)
+    if as_json:
+        _print_json(found.to_dict())
+        return
+    for table in stats_tables(found):
+        Console().print(table)
 
 
 @app.command()

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from curation.kernels import runs_above
 from manifests.frames import MAX_GAP
 from manifests.schema import Stretch
 
@@ -62,21 +63,8 @@ def stretches_above(levels: Floats, *, threshold_dbfs: float, duration: float) -
     Gaps under 200 ms are filled, then blips under 40 ms are dropped; if all are blips, the longest
     is kept. `duration` is the signal's, in seconds: no stretch ends after it.
     """
-    above = np.concatenate([[False], levels > threshold_dbfs, [False]])
-    edges = np.flatnonzero(above[1:] != above[:-1])
-    if not len(edges):
-        return []
-    starts, ends = edges[::2], edges[1::2]
-    apart = starts[1:] - ends[:-1] >= round(MAX_GAP / HOP)
-    starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
-    lengths = ends - starts
-    kept = lengths >= round(MIN_BLIP / HOP)
-    if not kept.any():
-        kept[int(lengths.argmax())] = True
-    return [
-        Stretch(onset=float(start * HOP), offset=min(float(end * HOP), duration))
-        for start, end in zip(starts[kept], ends[kept], strict=True)
-    ]
+    runs = runs_above(levels, threshold_dbfs, round(MAX_GAP / HOP), round(MIN_BLIP / HOP))
+    return [Stretch(onset=start * HOP, offset=min(end * HOP, duration)) for start, end in runs.tolist()]
 
 
 def a_weighted(samples: Floats, sample_rate: int) -> Floats:

@@ -51,11 +51,12 @@ from curation.bank_shards import (
     shard_tasks,
     write_shard,
 )
+from curation.lengths import ANY_LENGTH, Lengths
 from curation.measures import Measures
 from curation.runner import run_tasks
 from curation.source_clip import SourceClip, SourceFile
 from curation.sources import list_sources
-from curation.sources.listing import Listing, Reject
+from curation.sources.listing import ROLES, Listing, Reject
 from curation.splits import given_splits
 from manifests.errors import FlamError
 from manifests.store import claim, locked, read_json, read_rows, write_json, write_rows
@@ -153,6 +154,7 @@ def build_bank(
     workers: int,
     valid_share: float = 0.1,
     test_share: float = 0.1,
+    lengths: Lengths = ANY_LENGTH,
 ) -> BankReport:
     """Make a sound bank, or finish one that an interrupted run of the same command began.
 
@@ -166,11 +168,12 @@ def build_bank(
         workers: number of processes.
         valid_share: part of each label's groups for validation, where the sources do not say.
         test_share: the same for testing.
+        lengths: which recordings are used, and as what where the sources do not say.
     """
     _check_settings(sample_rate, valid_share, test_share)
     listings = list_sources(sources)
     files = [file for listing in listings for file in listing.files]
-    check_roles({file.role for file in files})
+    check_roles({role for file in files for role in (ROLES if file.role == "either" else (file.role,))})
     given_splits((file.group, file.split) for file in files if file.split)
     _check_out(out)
     made_from = {
@@ -179,6 +182,8 @@ def build_bank(
         "seed": seed,
         "valid_share": valid_share,
         "test_share": test_share,
+        "foreground_seconds": list(lengths.foreground) if lengths.foreground else None,
+        "background_seconds": lengths.background,
         "sources": [_summary(listing) for listing in listings],
     }
     with locked(out, "flam-cli bank"):
@@ -186,16 +191,18 @@ def build_bank(
         if not _sources_path(out).is_file():
             remove_leftovers(out)
             tasks = shard_tasks(files)
-            _prepare_all(tasks, out, sample_rate=sample_rate, seed=seed, workers=workers)
+            _prepare_all(tasks, out, sample_rate=sample_rate, seed=seed, lengths=lengths, workers=workers)
             _finish(tasks, [reject for listing in listings for reject in listing.rejects], out, made_from)
     bank = Bank.open(out)
     return BankReport(bank=bank, rejects=read_rows(_rejects_path(out), Reject), notes=_read_info(out)["notes"])
 
 
-def _prepare_all(tasks: Sequence[ShardTask], out: Path, *, sample_rate: int, seed: int, workers: int) -> None:
+def _prepare_all(
+    tasks: Sequence[ShardTask], out: Path, *, sample_rate: int, seed: int, lengths: Lengths, workers: int
+) -> None:
     missing = [task for task in tasks if not is_finished(out, task)]
     finished = run_tasks(
-        functools.partial(write_shard, root=out.resolve(), sample_rate=sample_rate, seed=seed),
+        functools.partial(write_shard, root=out.resolve(), sample_rate=sample_rate, seed=seed, lengths=lengths),
         missing,
         workers=workers,
         description="sounds",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from curation.lengths import Lengths
 from curation.prepare import RejectError, prepare
 from curation.source_clip import SourceClip, SourceFile
 from curation.sources.listing import Reject
@@ -61,7 +62,7 @@ def is_finished(root: Path, task: ShardTask) -> bool:
     return all(path(root, task.index).is_file() for path in (part_path, pcm_path, measures_path))
 
 
-def write_shard(task: ShardTask, *, root: Path, sample_rate: int, seed: int) -> None:
+def write_shard(task: ShardTask, *, root: Path, sample_rate: int, seed: int, lengths: Lengths) -> None:
     """Prepare the recordings of one shard and write its samples, then its outcomes."""
     outcomes, num_written, num_measured = [], 0, 0
     with (
@@ -72,7 +73,7 @@ def write_shard(task: ShardTask, *, root: Path, sample_rate: int, seed: int) -> 
     ):
         for file in task.files:
             try:
-                clip, pcm, measures = prepare(file, sample_rate=sample_rate, seed=seed)
+                clip, pcm, measures = prepare(file, sample_rate=sample_rate, seed=seed, lengths=lengths)
             except RejectError as error:
                 reject = Reject(origin=file.origin, reason=error.reason, detail=error.detail)
                 outcomes.append(Outcome(clip=None, reject=reject))

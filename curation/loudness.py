@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.signal
 
+from curation.kernels import gated_power
+
 Floats = npt.NDArray[np.floating[Any]]
 Indices = npt.NDArray[np.intp]
 
@@ -22,8 +24,9 @@ _BLOCK_SECONDS = 0.4
 _STEPS_PER_BLOCK = 4
 _OVERLAP = 0.75
 _OFFSET = -0.691  # BS.1770 eq. 2, in LU
+_FLOOR_POWER = 10 ** ((FLOOR_LUFS - _OFFSET) / 10)
 _PIECE = 32768  # samples
-_RELATIVE_GATE = -10.0  # LU, BS.1770 eq. 6
+_RELATIVE_GATE = 0.1  # -10 LU, BS.1770 eq. 6
 
 
 def integrated_lufs(samples: Floats, sample_rate: int) -> float:
@@ -73,16 +76,10 @@ def step_powers(energies: Floats, sample_rate: int) -> Floats:
     return powers
 
 
-def gated_lufs(powers: Floats) -> float:
-    """Loudness in LUFS of the blocks that pass both gates (BS.1770 eq. 5 to 7), -70 if none."""
-    with np.errstate(divide="ignore"):
-        loudness = _OFFSET + 10 * np.log10(np.maximum(powers, 0))
-    above = loudness >= FLOOR_LUFS
-    if not above.any():
-        return FLOOR_LUFS
-    gate = _OFFSET + 10 * math.log10(float(powers[above].mean())) + _RELATIVE_GATE
-    kept = powers[(loudness > gate) & (loudness > FLOOR_LUFS)]
-    return max(_OFFSET + 10 * math.log10(float(kept.mean())), FLOOR_LUFS) if len(kept) else FLOOR_LUFS
+def gated_lufs(powers: Floats, gain: float = 1.0) -> float:
+    """Loudness in LUFS of the blocks that pass both gates (BS.1770 eq. 5 to 7), -70 if none; `gain` is a factor."""
+    power = gated_power(powers, gain * gain, _FLOOR_POWER, _RELATIVE_GATE)
+    return _OFFSET + 10 * math.log10(power) if power else FLOOR_LUFS
 
 
 def _k_weighted(samples: Floats, sample_rate: int) -> Floats:

@@ -36,7 +36,7 @@ def measure_clip(samples: Floats, role: Role, sample_rate: int) -> Measures:
     if len(samples) < 2 * num_fade:
         return Measures(powers=np.zeros(0), levels_dbfs=np.zeros(0))
     faded = samples.astype(np.float64)
-    fade_ends(faded, num_fade)
+    fade_ends(faded, quarter_sine(num_fade))
     return measure_event(faded, sample_rate)
 
 
@@ -45,14 +45,13 @@ def measure_event(faded: Floats, sample_rate: int) -> Measures:
     return Measures(powers=block_powers(faded, sample_rate), levels_dbfs=a_weighted_dbfs(faded, sample_rate))
 
 
-def fade_ends(samples: Floats, num_fade: int) -> None:
-    """A quarter of a sine up and another down, in place, as Scaper fades; `num_fade` is at most half of the samples."""
-    if num_fade:
-        fade = _quarter_sine(num_fade)
-        samples[:num_fade] *= fade
-        samples[-num_fade:] *= fade[::-1]
+def fade_ends(samples: Floats, fade: Floats) -> None:
+    """Multiply a signal's start by `fade` and its end by the same backwards, in place, as Scaper does."""
+    samples[: len(fade)] *= fade
+    samples[len(samples) - len(fade) :] *= fade[::-1]
 
 
 @functools.cache
-def _quarter_sine(num_samples: int) -> Floats:
-    return np.sin(np.linspace(0, np.pi / 2, num_samples))
+def quarter_sine(num_samples: int) -> Floats:
+    """From 0 to 1, as Scaper's fades are."""
+    return np.sin(np.linspace(0, np.pi / 2, num_samples)).astype(np.float32)

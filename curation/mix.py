@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curation import kernels
 from curation.activity import stretches_above
 from curation.bank import Bank
 from curation.config import Recipe
 from curation.loudness import block_powers, gated_lufs, integrated_lufs, step_energies, step_powers, step_samples
-from curation.measures import FADE, Measures, fade_ends, measure_event
+from curation.measures import FADE, Measures, fade_ends, measure_event, quarter_sine
 from curation.plan import Plan, PlannedBackground, PlannedEvent
 from curation.source_clip import SourceClip
 from manifests.audio import to_int16
@@ -30,6 +31,7 @@ from manifests.schema import Background, Event, Stretch
 from manifests.validate import off_target
 
 Floats = npt.NDArray[np.floating[Any]]
+Pcm = npt.NDArray[np.int16]
 
 _Key = tuple[int, int, int]  # a slice: clip, first sample, number of samples
 
@@ -43,7 +45,7 @@ _CACHED_SLICES = 2048  # about 10 kB each
 class Mixture:
     """A rendered soundscape: samples and the parts of its row that only rendering can tell."""
 
-    samples: npt.NDArray[np.int16]
+    samples: Pcm
     background: Background
     events: list[Event]
     num_inaudible: int  # planned events that were left out
@@ -63,7 +65,7 @@ class Measured:
 class Rendered:
     """What an engine makes of a plan."""
 
-    samples: Floats
+    samples: Pcm
     mix_gain: float
     background: Measured
     events: list[Measured]
@@ -74,7 +76,8 @@ class Mixer:
 
     def __init__(self, bank: Bank, recipe: Recipe) -> None:
         self.bank, self.recipe = bank, recipe
-        self._num_fade = int(recipe.fade * bank.sample_rate)
+        self._fade = quarter_sine(int(recipe.fade * bank.sample_rate))
+        self._mixed = np.zeros(0, np.float32)  # used again and again: new memory costs more than the arithmetic
         self._slices: dict[_Key, tuple[float, Measures]] = {}
         self._loops: dict[int, Floats] = {}
 
@@ -83,33 +86,40 @@ class Mixer:
         return finished(plan, self.bank, self._render)
 
     def _render(self, plan: Plan) -> Rendered:
-        samples = background_samples(plan, self.bank)
-        powers = self._background_powers(plan, samples)
+        pieces = background_pieces(plan, self.bank)
+        powers = self._background_powers(plan, pieces)
         background_gain_db = plan.background.lufs - gated_lufs(powers)
-        samples *= from_db(background_gain_db)
-        faded: dict[_Key, Floats] = {}  # the copies of a source are converted once
-        parts = []
-        for event in plan.events:
-            key = (event.clip, event.source_start, event.num_samples)
-            if key not in faded:
-                faded[key] = self._faded(event)
-            lufs, measures = self._measured(key, faded[key])
-            gain_db = plan.background.lufs + event.snr_db - lufs
-            samples[event.start : event.start + event.num_samples] += faded[key] * from_db(gain_db)
-            parts.append((measures, gain_db))
-        mix_gain = _without_clipping(samples)
-        lufs = gated_lufs(powers * (mix_gain * from_db(background_gain_db)) ** 2)
+        measured = [self._measured(event) for event in plan.events]
+        gains_db = [
+            plan.background.lufs + event.snr_db - lufs for event, (lufs, _) in zip(plan.events, measured, strict=True)
+        ]
+        mix_gain = self._mix(plan, pieces, background_gain_db, gains_db)
+        lufs = gated_lufs(powers, mix_gain * from_db(background_gain_db))
         return Rendered(
-            samples=samples,
+            samples=kernels.rounded(self._mixed, np.float32(mix_gain)),
             mix_gain=mix_gain,
             background=Measured(gain_db=background_gain_db, lufs=lufs, activity=[]),
             events=[
                 self._amplified(event, measures, gain_db, mix_gain)
-                for event, (measures, gain_db) in zip(plan.events, parts, strict=True)
+                for event, (_, measures), gain_db in zip(plan.events, measured, gains_db, strict=True)
             ],
         )
 
-    def _background_powers(self, plan: Plan, samples: Floats) -> Floats:
+    def _mix(self, plan: Plan, pieces: list[Pcm], background_gain_db: float, gains_db: list[float]) -> float:
+        """Fill the mixture; gives the factor by which it must be scaled to stay in [-1, 1]."""
+        if len(self._mixed) != plan.num_samples:
+            self._mixed = np.empty(plan.num_samples, np.float32)
+        gain, position = np.float32(from_db(background_gain_db) * _TO_FLOAT), 0
+        for piece in pieces:
+            kernels.fill(self._mixed, position, piece, gain)
+            position += len(piece)
+        for event, gain_db in zip(plan.events, gains_db, strict=True):
+            pcm = event_pcm(event, self.bank)
+            kernels.add(self._mixed, event.start, pcm, np.float32(from_db(gain_db) * _TO_FLOAT), self._fade)
+        peak = kernels.peak(self._mixed)
+        return 1.0 if peak <= 1 else 1.0 / (peak + _CLIPPING_MARGIN)
+
+    def _background_powers(self, plan: Plan, pieces: list[Pcm]) -> Floats:
         """Of the slice's loudness blocks, from the bank's energies; only its first step has a filter of its own.
 
         The filter forgets in a tenth of a second what came before (1e-9 is left).
@@ -117,41 +127,37 @@ class Mixer:
         rate, num_samples = self.bank.sample_rate, plan.num_samples
         step = step_samples(rate)
         if step * 10 != rate or num_samples % step:
-            return block_powers(samples, rate)
+            return block_powers(np.concatenate(pieces) * _TO_FLOAT, rate)
         clip = self.bank.clips[plan.background.clip]
         first = plan.background.source_start // step
         if clip.num_samples >= num_samples:
             energies = self.bank.measures(clip).powers[first : first + num_samples // step].copy()
         else:
             energies = np.resize(np.roll(self._loop_energies(plan.background.clip), -first), num_samples // step)
-        energies[:1] = step_energies(samples[:step], rate)
+        energies[:1] = step_energies(np.concatenate(_first_pieces(step, pieces)) * _TO_FLOAT, rate)
         return step_powers(energies, rate)
 
     def _loop_energies(self, clip: int) -> Floats:
         """K-weighted energies of a looped clip's steps, when the filter has heard the loop before."""
         if clip not in self._loops:
-            loop = loop_samples(self.bank.clips[clip], self.bank)
-            energies = step_energies(np.tile(loop, 2), self.bank.sample_rate)
+            loop = np.concatenate(loop_pieces(self.bank.clips[clip], self.bank))
+            energies = step_energies(np.tile(loop, 2) * _TO_FLOAT, self.bank.sample_rate)
             self._loops[clip] = energies[len(energies) // 2 :]
         return self._loops[clip]
 
-    def _faded(self, event: PlannedEvent) -> Floats:
-        samples = event_samples(event, self.bank)
-        fade_ends(samples, self._num_fade)
-        return samples
-
-    def _measured(self, key: _Key, faded: Floats) -> tuple[float, Measures]:
+    def _measured(self, event: PlannedEvent) -> tuple[float, Measures]:
         """LUFS before the fades, from which the gain follows, and measures after them: the bank's for a whole clip."""
-        index, start, num_samples = key
-        clip = self.bank.clips[index]
-        if num_samples == clip.num_samples and clip.num_powers and self.recipe.fade == FADE:
+        clip, rate = self.bank.clips[event.clip], self.bank.sample_rate
+        if event.num_samples == clip.num_samples and clip.num_powers and self.recipe.fade == FADE:
             return clip.lufs, self.bank.measures(clip)
+        key = (event.clip, event.source_start, event.num_samples)
         if key not in self._slices:
             if len(self._slices) >= _CACHED_SLICES:
                 self._slices.clear()
-            plain = self.bank.samples(clip, start, num_samples) * _TO_FLOAT
-            rate = self.bank.sample_rate
-            self._slices[key] = integrated_lufs(plain, rate), measure_event(faded, rate)
+            samples = event_pcm(event, self.bank) * _TO_FLOAT
+            lufs = integrated_lufs(samples, rate)
+            fade_ends(samples, self._fade)
+            self._slices[key] = lufs, measure_event(samples, rate)
         return self._slices[key]
 
     def _amplified(self, event: PlannedEvent, measures: Measures, gain_db: float, mix_gain: float) -> Measured:
@@ -161,7 +167,7 @@ class Mixer:
             threshold_dbfs=self.recipe.activity_dbfs - 20 * math.log10(total),
             duration=event.num_samples / self.bank.sample_rate,
         )
-        lufs = gated_lufs(measures.powers * total**2)
+        lufs = gated_lufs(measures.powers, total)
         return Measured(gain_db=gain_db, lufs=lufs, activity=activity)
 
 
@@ -183,7 +189,7 @@ def finished(plan: Plan, bank: Bank, render: Callable[[Plan], Rendered]) -> Mixt
             "the bank without it"
         )
     return Mixture(
-        samples=to_int16(rendered.samples),
+        samples=rendered.samples,
         background=background,
         events=[
             _event_row(event, measured, rendered.background, bank)
@@ -194,52 +200,50 @@ def finished(plan: Plan, bank: Bank, render: Callable[[Plan], Rendered]) -> Mixt
     )
 
 
-def background_samples(plan: Plan, bank: Bank) -> Floats:
-    """The background's slice at full scale 1.0; a clip shorter than the soundscape is looped."""
-    clip = bank.clips[plan.background.clip]
-    start = plan.background.source_start
+def background_pieces(plan: Plan, bank: Bank) -> list[Pcm]:
+    """The background's slice, one part after another; a clip shorter than the soundscape is looped."""
+    clip, start = bank.clips[plan.background.clip], plan.background.source_start
     if clip.num_samples >= plan.num_samples:
-        samples: Floats = bank.samples(clip, start, plan.num_samples) * _TO_FLOAT
-        return samples
-    looped: Floats = np.resize(np.roll(loop_samples(clip, bank), -start), plan.num_samples)  # np.resize repeats it
-    return looped
+        return [bank.samples(clip, start, plan.num_samples)]
+    head, body = loop_pieces(clip, bank)
+    start %= len(head) + len(body)
+    pieces = [head[start:], body[max(start - len(head), 0) :]]
+    missing = plan.num_samples - len(pieces[0]) - len(pieces[1])
+    pieces += [head, body] * (missing // (len(head) + len(body)) + 1)
+    return _first_pieces(plan.num_samples, pieces)
 
 
-def loop_samples(clip: SourceClip, bank: Bank) -> Floats:
-    """A clip that may be repeated, a whole number of loudness steps long, at full scale 1.0.
+def loop_pieces(clip: SourceClip, bank: Bank) -> tuple[Pcm, Pcm]:
+    """A clip that may be repeated, a whole number of loudness steps long: its start, and what follows.
 
     Where the loop closes, the clip's end passes into its start with an equal-power crossfade.
     """
-    whole = bank.samples(clip) * _TO_FLOAT
-    step = step_samples(bank.sample_rate)
+    whole, step = bank.samples(clip), step_samples(bank.sample_rate)
     length = (len(whole) - round(_CROSSFADE * bank.sample_rate)) // step * step
     overlap = len(whole) - length
     angle = np.linspace(0, np.pi / 2, overlap)
-    loop: Floats = whole[:length]
-    loop[:overlap] = loop[:overlap] * np.sin(angle) + whole[length:] * np.cos(angle)
-    return loop
+    head = (whole[:overlap] * np.sin(angle) + whole[length:] * np.cos(angle)) * _TO_FLOAT
+    return to_int16(head), whole[overlap:length]
 
 
-def event_samples(event: PlannedEvent, bank: Bank) -> Floats:
-    """The event's slice at full scale 1.0, before gain and fades."""
-    clip = bank.clips[event.clip]
-    samples: Floats = bank.samples(clip, event.source_start, event.num_samples) * _TO_FLOAT
-    return samples
+def _first_pieces(num_samples: int, pieces: list[Pcm]) -> list[Pcm]:
+    """The pieces up to so many samples."""
+    found = []
+    for piece in pieces:
+        if len(piece) and num_samples:
+            found.append(piece[:num_samples])
+            num_samples -= len(found[-1])
+    return found
+
+
+def event_pcm(event: PlannedEvent, bank: Bank) -> Pcm:
+    """The event's slice, before gain and fades."""
+    return bank.samples(bank.clips[event.clip], event.source_start, event.num_samples)
 
 
 def from_db(gain_db: float) -> float:
     """A gain in dB as a factor, as Scaper computes it."""
     return float(np.exp(gain_db * np.log(10) / 20))
-
-
-def _without_clipping(samples: Floats) -> float:
-    """Scale samples that leave [-1, 1] to just touch it, in place; gives the factor, else 1."""
-    peak = max(float(samples.max()), -float(samples.min()))
-    if peak <= 1:
-        return 1.0
-    mix_gain = 1.0 / (peak + _CLIPPING_MARGIN)
-    samples *= mix_gain
-    return mix_gain
 
 
 def _background_row(planned: PlannedBackground, measured: Measured, bank: Bank) -> Background:

@@ -21,6 +21,7 @@ from manifests.schema import SPLITS, Split
 Indices = npt.NDArray[np.intp]
 
 _MAX_DRAWS = 100
+_DRAWS_A_COPY = 20  # of places that keep to the polyphony, before one copy less is tried
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,9 +222,9 @@ def plan(index: int, *, catalogue: Catalogue, recipe: Recipe, seed: int, split: 
         ),
         lufs=recipe.background_lufs.sample(rng),
     )
-    events = [
-        event for clip in chosen for event in _place(int(clip), rng, catalogue, recipe=recipe, num_samples=num_samples)
-    ]
+    events: list[PlannedEvent] = []
+    for clip in chosen:
+        events += _place(int(clip), rng, catalogue, recipe=recipe, num_samples=num_samples, beside=events)
     return Plan(
         index=index,
         split=drawn,
@@ -246,20 +247,22 @@ def _place(
     *,
     recipe: Recipe,
     num_samples: int,
+    beside: Sequence[PlannedEvent],
 ) -> list[PlannedEvent]:
-    """The copies of one source, as many as drawn and fit; no two of them over each other.
-
-    Their starts are uniform over all that fit, drawn at once: the copies are taken out of the
-    soundscape, as many points are drawn in what is left, and the copies put back in there.
-    """
+    """The copies of one source, as many as drawn and fit; no two of them over each other."""
     clip = catalogue.clips[index]
     longest = max(min(round(recipe.max_event_duration * catalogue.sample_rate), num_samples), 1)
     length = min(clip.num_samples, longest)
     source_start = _draw_slice(rng, clip, length=length, sample_rate=catalogue.sample_rate)
     copies = recipe.repeats.sample(rng) if clip.duration < recipe.repeat_below else 1
     copies = min(copies, num_samples // length)
-    free = num_samples - copies * length
-    starts = np.sort(rng.integers(free, size=copies, endpoint=True)) + np.arange(copies) * length
+    starts = _draw_starts(rng, copies=copies, length=length, num_samples=num_samples)
+    if recipe.polyphony is not None:
+        draws = 1
+        while copies and not _fits(starts, length, beside, polyphony=recipe.polyphony):
+            copies -= draws % _DRAWS_A_COPY == 0
+            starts = _draw_starts(rng, copies=copies, length=length, num_samples=num_samples)
+            draws += 1
     return [
         PlannedEvent(
             clip=index,
@@ -270,6 +273,30 @@ def _place(
         )
         for start in starts
     ]
+
+
+def _draw_starts(rng: np.random.Generator, *, copies: int, length: int, num_samples: int) -> Indices:
+    """Starts uniform over all that fit, drawn at once.
+
+    The copies are taken out of the soundscape, as many points are drawn in what is left, and the copies put back in
+    there.
+    """
+    free = num_samples - copies * length
+    return np.asarray(np.sort(rng.integers(free, size=copies, endpoint=True)) + np.arange(copies) * length)
+
+
+def _fits(starts: Indices, length: int, beside: Sequence[PlannedEvent], *, polyphony: int) -> bool:
+    """Whether never more than `polyphony` events are there at once."""
+    for start in starts.tolist():
+        over = [event for event in beside if event.start < start + length and event.start + event.num_samples > start]
+        # the most are there where one of them begins, or this one does
+        points = [start, *(event.start for event in over if event.start > start)]
+        if any(
+            sum(event.start <= point < event.start + event.num_samples for event in over) >= polyphony
+            for point in points
+        ):
+            return False
+    return True
 
 
 def _draw_background_start(rng: np.random.Generator, clip: SourceClip, *, num_samples: int, sample_rate: int) -> int:

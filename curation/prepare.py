@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.activity import HOP, a_weighted_dbfs, active_stretches
+from curation.lengths import ANY_LENGTH, Lengths
 from curation.loudness import FLOOR_LUFS, integrated_lufs
 from curation.measures import Measures, measure_clip
-from curation.source_clip import SourceClip, SourceFile
+from curation.source_clip import Role, SourceClip, SourceFile
 from curation.sources import builtin_bank
 from manifests.audio import AudioError, probe, read_channels, resample, to_int16
 from manifests.schema import Stretch
@@ -52,14 +53,20 @@ class _Mono:
     warnings: tuple[str, ...]
 
 
-def prepare(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[SourceClip, npt.NDArray[np.int16], Measures]:
+def prepare(
+    file: SourceFile, *, sample_rate: int, seed: int, lengths: Lengths = ANY_LENGTH
+) -> tuple[SourceClip, npt.NDArray[np.int16], Measures]:
     """The clip's row, not placed in a shard or split yet, its samples at the bank's rate, and what they measure.
 
     Raises RejectError.
     """
     channels, origin_rate = _load(file, sample_rate=sample_rate, seed=seed)
     mono = _trimmed(_without_dc(_without_zeros(_mixed_down(channels, origin_rate))), sample_rate)
-    if file.role == "background" and len(mono.samples) < MIN_BACKGROUND * sample_rate:
+    seconds = len(mono.samples) / sample_rate
+    role = lengths.role_of(file.role, seconds)
+    if role is None:
+        raise RejectError("too long or too short", f"{seconds:.2f} s")
+    if role == "background" and seconds < MIN_BACKGROUND:
         raise RejectError(f"too short for a background (under {MIN_BACKGROUND:g} s)")
     gain = 10 ** (PEAK_DBFS / 20) / float(np.abs(mono.samples).max())
     pcm = to_int16(mono.samples * np.float32(gain))
@@ -67,10 +74,10 @@ def prepare(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[SourceCli
     lufs, activity = _measured(samples, sample_rate)
     if lufs <= FLOOR_LUFS:  # infrasound: no gain makes it heard, and its label would be wrong
         raise RejectError("inaudible", f"{FLOOR_LUFS:g} LUFS or less at full level")
-    measures = measure_clip(samples, file.role, sample_rate)
+    measures = measure_clip(samples, role, sample_rate)
     clip = SourceClip(
-        source_id=_source_id(file, pcm),
-        role=file.role,
+        source_id=_source_id(role, pcm),
+        role=role,
         label=file.label,
         cluster=file.cluster,
         contains=list(file.contains),
@@ -104,9 +111,9 @@ def _measured(samples: Audio, sample_rate: int) -> tuple[float, list[Stretch]]:
     return float(integrated_lufs(samples, sample_rate)), activity
 
 
-def _source_id(file: SourceFile, pcm: npt.NDArray[np.int16]) -> str:
+def _source_id(role: Role, pcm: npt.NDArray[np.int16]) -> str:
     """f or b, and a hash of the sound itself: it stays when sources are added, and tells identical sounds."""
-    return file.role[0] + hashlib.blake2b(pcm.astype("<i2").tobytes(), digest_size=8).hexdigest()
+    return role[0] + hashlib.blake2b(pcm.astype("<i2").tobytes(), digest_size=8).hexdigest()
 
 
 def _load(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[Audio, int]:

@@ -27,11 +27,12 @@ from curation.mix import (
     Measured,
     Mixture,
     Rendered,
-    background_samples,
-    event_samples,
+    background_pieces,
+    event_pcm,
     finished,
 )
 from curation.plan import Plan
+from manifests.audio import to_int16
 
 
 @contextlib.contextmanager
@@ -77,7 +78,7 @@ class ScaperMixer:
                 samples, jam, _, signals = mixer.generate(fix_clipping=True, disable_instantiation_warnings=True)
         mix_gain = float(jam.annotations[0].sandbox.scaper.peak_normalization_scale_factor)
         return Rendered(
-            samples=samples[:, 0],
+            samples=to_int16(samples[:, 0]),
             mix_gain=mix_gain,
             background=self._measured_background(plan, signals[0][:, 0]),
             events=self._measured_events(plan, [signal[:, 0] for signal in signals[1:]]),
@@ -91,9 +92,9 @@ class ScaperMixer:
         sample late, the soundscape ends later still, and each file is one sample longer than used.
         """
         rate = self.bank.sample_rate
-        sounds = [background_samples(plan, self.bank)]
-        sounds += [event_samples(event, self.bank) for event in plan.events]
-        paths = [_write(folder, index, sound, rate) for index, sound in enumerate(sounds)]
+        sounds = [np.concatenate(background_pieces(plan, self.bank))]
+        sounds += [event_pcm(event, self.bank) for event in plan.events]
+        paths = [_write(folder, index, sound / 32768, rate) for index, sound in enumerate(sounds)]
         mixer = scaper.Scaper((plan.num_samples + 0.6) / rate, str(folder / "foreground"), str(folder / "background"))
         mixer.sr, mixer.ref_db, mixer.n_channels = rate, plan.background.lufs, 1
         mixer.fade_in_len = mixer.fade_out_len = self.recipe.fade
@@ -112,7 +113,7 @@ class ScaperMixer:
         return mixer
 
     def _measured_background(self, plan: Plan, signal: Floats) -> Measured:
-        source = integrated_lufs(background_samples(plan, self.bank), self.bank.sample_rate)
+        source = integrated_lufs(np.concatenate(background_pieces(plan, self.bank)) / 32768, self.bank.sample_rate)
         return Measured(
             gain_db=plan.background.lufs - source,
             lufs=integrated_lufs(signal, self.bank.sample_rate),
@@ -123,7 +124,7 @@ class ScaperMixer:
         rate, measured = self.bank.sample_rate, []
         for event, signal in zip(plan.events, signals, strict=True):
             heard = signal[event.start : event.start + event.num_samples]
-            source = integrated_lufs(event_samples(event, self.bank), rate)
+            source = integrated_lufs(event_pcm(event, self.bank) / 32768, rate)
             activity = active_stretches(heard, rate, threshold_dbfs=self.recipe.activity_dbfs)
             measured.append(
                 Measured(

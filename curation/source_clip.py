@@ -7,6 +7,7 @@ from typing import Literal
 from manifests.schema import Stretch
 
 Role = Literal["foreground", "background"]
+FileRole = Role | Literal["either"]  # either: as its length is fit for, by curation.lengths
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +16,7 @@ class SourceFile:
 
     path: Path
     origin: str  # the path as the user knows it: relative to the SOURCE given
-    role: Role
+    role: FileRole
     label: str
     cluster: str  # labels that name one sound share it; `default_cluster(label)` where the corpus names none
     contains: tuple[str, ...] = ()  # other clusters that can be heard in it

@@ -24,7 +24,7 @@ from training.config import ModelConfig
 from training.model import FlamModel
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["demo", "bank", "simulate", "caption", "train", "evaluate", "detect", "validate"]
+COMMANDS = ["demo", "bank", "simulate", "caption", "train", "evaluate", "detect", "stats", "validate"]
 TINY = ModelConfig(channels=(4, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
 
@@ -70,9 +70,13 @@ def test_the_options_are_just_these() -> None:
     }
     assert found == {
         "demo": ["--out", "--seed", "--workers"],
-        "bank": ["--out", "--rate", "--seed", "--test-share", "--valid-share", "--workers"],
+        "bank": [
+            "--background-seconds", "--foreground-seconds", "--out", "--rate", "--seed", "--test-share",
+            "--valid-share", "--workers",
+        ],
         "simulate": [
-            "--audio", "--bank", "--engine", "--num", "--out", "--recipe", "--seed", "--split", "--workers",
+            "--audio", "--bank", "--engine", "--num", "--out", "--recipe", "--seed", "--show-recipe", "--split",
+            "--workers",
         ],
         "caption": ["--base-url", "--concurrency", "--limit", "--model", "--name", "--seed", "--via"],
         "train": [
@@ -81,6 +85,7 @@ def test_the_options_are_just_these() -> None:
         ],
         "evaluate": ["--captions", "--device", "--json", "--limit", "--split"],
         "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold"],
+        "stats": ["--json", "--plot"],
         "validate": ["--no-read-audio", "--read-audio"],
     }  # fmt: skip
 
@@ -105,6 +110,17 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_recipe_is_shown_as_a_file_that_loads_as_the_recipe(tmp_path: Path) -> None:
+    from curation.config import Recipe, load_recipe
+
+    shown, _ = invoke("simulate", "--show-recipe", "finelap-100k")
+    (tmp_path / "mine.toml").write_text(shown)
+    assert load_recipe(tmp_path / "mine.toml") == Recipe(name="mine")
+    wrong = as_process("simulate", "--show-recipe", "finelap")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "no recipe 'finelap'" in wrong.stderr
 
 
 def test_a_users_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:

@@ -4,18 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from curation.config import (
+from curation.config import Recipe, built_in_recipes, load_recipe
+from curation.distributions import (
+    AnyCount,
+    AnyQuantity,
+    Choice,
     Constant,
+    IntegerChoice,
+    IntegerConstant,
     IntegerUniform,
+    LogUniform,
     Quantity,
-    Recipe,
+    TruncatedNormal,
     Uniform,
-    built_in_recipes,
-    load_recipe,
 )
 from manifests.errors import FlamError
 
@@ -61,8 +67,8 @@ def test_a_file_without_a_name_is_named_after_itself(recipe_file: Path) -> None:
             "low = 9.0 is above high = 3.0",
         ),
         ('snr_db = { distribution = "gaussian" }', "snr_db: Input tag 'gaussian'"),
-        ('events = { distribution = "integer_uniform", low = -1, high = 3 }', "events.low = -1"),
-        ('repeats = { distribution = "integer_uniform", low = 0, high = 3 }', "repeats.low = 0"),
+        ('events = { distribution = "integer_uniform", low = -1, high = 3 }', "events: low = -1 is not between 0 and"),
+        ('repeats = { distribution = "integer_uniform", low = 0, high = 3 }', "repeats: low = 0 is not between 1 and"),
         ("split = { train = 0.0 }", "split: all shares are 0"),
         ("max_event_duration = 0.01", "under two fades"),
         ("max_event_duration = 1e308", "max_event_duration: Input should be less than or equal to 3600"),
@@ -86,6 +92,21 @@ def test_a_file_without_a_name_is_named_after_itself(recipe_file: Path) -> None:
         (
             'snr_db = { distribution = "uniform", low = -inf, high = 3 }',
             "snr_db.low: Input should be a finite number",
+        ),
+        ('snr_db = { distribution = "log_uniform", low = 0, high = 3 }', "snr_db.low: Input should be greater than 0"),
+        (
+            'snr_db = { distribution = "truncated_normal", mean = 0, std = 1, low = 7, high = 9 }',
+            "snr_db: low = 7.0 to high = 9.0 is over 6 std from mean = 0.0",
+        ),
+        ('snr_db = { distribution = "choice", values = [] }', "snr_db.values: Tuple should have at least 1 item"),
+        ('snr_db = { distribution = "choice", values = [1, 99] }', "snr_db: values[1] = 99 is not between -60 and 60"),
+        (
+            'events = { distribution = "choice", values = [1, 2], weights = [1] }',
+            "events: 1 weights for 2 values; give one each, not all of them 0",
+        ),
+        (
+            'snr_db = { distribution = "truncated_normal", maen = 0, mean = 0, std = 1, low = 1, high = 2 }',
+            "snr_db.maen is not a key of a recipe; did you mean mean?",
         ),
         ("duration 5", "cannot be read as TOML"),
     ],
@@ -115,6 +136,10 @@ def test_draws_stay_between_their_bounds(low: int, span: int, seed: int) -> None
     whole = IntegerUniform(distribution="integer_uniform", low=low, high=low + span)
     assert low <= whole.sample(rng) <= low + span
     assert low <= Uniform(distribution="uniform", low=low, high=low + span).sample(rng) <= low + span
+    above = LogUniform(low=10.0 ** (low / 10), high=10.0 ** ((low + span) / 10))
+    assert above.low <= above.sample(rng) <= above.high
+    bell = TruncatedNormal(mean=low + span / 3, std=1 + span, low=low, high=low + span)
+    assert low <= bell.sample(rng) <= low + span
     assert Constant(distribution="constant", value=low).sample(rng) == low
 
 
@@ -124,10 +149,29 @@ def test_both_bounds_of_a_whole_number_are_drawn() -> None:
     assert {whole.sample(rng) for _ in range(100)} == {1, 2, 3}
 
 
+def drawn(quantity: AnyQuantity | AnyCount, num: int = 20_000) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return np.array([quantity.sample(rng) for _ in range(num)])
+
+
+def test_each_distribution_has_the_shape_of_its_name() -> None:
+    log = np.log(drawn(LogUniform(low=0.1, high=10)))
+    assert scipy.stats.kstest(log, scipy.stats.uniform(np.log(0.1), np.log(100)).cdf).pvalue > 1e-3
+    bell = drawn(TruncatedNormal(mean=2, std=3, low=-1, high=4))
+    assert scipy.stats.kstest(bell, scipy.stats.truncnorm(-1, 2 / 3, 2, 3).cdf).pvalue > 1e-3
+    assert np.mean(drawn(Choice(values=(1, 2), weights=(1, 3))) == 2) == pytest.approx(0.75, abs=0.02)
+    assert np.mean(drawn(IntegerChoice(values=(1, 2))) == 2) == pytest.approx(0.5, abs=0.02)
+    assert set(drawn(Choice(values=(1, 2, 3), weights=(0, 1, 0)))) == {2}
+    assert set(drawn(IntegerConstant(value=4), 10)) == {4}
+
+
 def test_a_quantity_survives_json() -> None:
     quantity = TypeAdapter(Quantity)
     for value in (
         Constant(distribution="constant", value=-40),
         Uniform(distribution="uniform", low=0, high=1),
+        LogUniform(low=0.5, high=2),
+        TruncatedNormal(mean=0, std=1, low=-1, high=1),
+        Choice(values=(1, 2), weights=(1, 0)),
     ):
         assert quantity.validate_json(quantity.dump_json(value)) == value

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from small_bank import Sound, noise, tone, write_bank
 
 from curation.bank import Bank
-from curation.config import Constant, IntegerUniform, Recipe, Shares
+from curation.config import Recipe, Shares
+from curation.distributions import Constant, IntegerUniform
 from curation.plan import Catalogue, Plan, plan
 from manifests.errors import FlamError
 
@@ -95,6 +96,30 @@ def test_everything_fits(bank: Bank, index: int, duration: float, longest: float
     for spans in by_clip.values():
         ordered = sorted(spans)
         assert all(one[1] <= two[0] for one, two in itertools.pairwise(ordered))
+
+
+def most_at_once(made: Plan) -> int:
+    """Event by event, sample by sample."""
+    heard = np.zeros(made.num_samples, int)
+    for event in made.events:
+        heard[event.start : event.start + event.num_samples] += 1
+    return int(heard.max(initial=0))
+
+
+@settings(max_examples=50, deadline=None)
+@given(index=st.integers(0, 10**9), polyphony=st.integers(1, 3), events=st.integers(1, 8), repeats=st.integers(1, 5))
+def test_never_more_events_at_once_than_the_recipe_allows(
+    bank: Bank, index: int, polyphony: int, events: int, repeats: int
+) -> None:
+    recipe = Recipe(name="test", polyphony=polyphony, events=many(events, events), repeats=many(repeats, repeats))
+    made = plan(index, catalogue=catalogue_of(bank, recipe), recipe=recipe, seed=0)
+    assert 1 <= most_at_once(made) <= polyphony
+
+
+def test_a_polyphony_that_is_never_reached_changes_nothing(bank: Bank) -> None:
+    crowded = Recipe(name="test", events=many(8, 8))
+    assert max(most_at_once(made) for made in plans(bank, 50, crowded)) > 2
+    assert plans(bank, 50, Recipe(name="test", polyphony=1000)) == plans(bank, 50, Recipe(name="test"))
 
 
 def test_sources_of_a_soundscape_are_different_and_as_many_as_drawn(bank: Bank) -> None:

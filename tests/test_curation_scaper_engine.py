@@ -12,7 +12,8 @@ import pytest
 from small_bank import write_bank
 
 from curation.bank import Bank, build_bank
-from curation.config import Constant, Recipe, Uniform
+from curation.config import Recipe
+from curation.distributions import Constant, Uniform
 from curation.mix import Mixer, Mixture
 from curation.plan import Catalogue, Plan, plan
 from curation.scaper_engine import ScaperMixer, scaper

@@ -15,7 +15,8 @@ import soundfile
 from small_bank import Sound, noise, tone, write_bank
 
 from curation import simulate as stage
-from curation.config import Recipe, Shares, Uniform
+from curation.config import Recipe, Shares
+from curation.distributions import Uniform
 from curation.simulate import simulate
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, known_clusters

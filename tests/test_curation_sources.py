@@ -1,6 +1,7 @@
 """Readers of dataset layouts, and the splits made from what they say."""
 
 import csv
+import json
 import unicodedata
 from collections import defaultdict
 from pathlib import Path
@@ -205,6 +206,105 @@ def test_some_folds_of_esc50_with_the_table_beside_audio_have_no_split(tmp_path)
     write_esc50(tmp_path, range(1, 4), table="esc50.csv")
     (listing,) = list_sources([str(tmp_path)])
     assert {file.split for file in listing.files} == {None}
+
+
+def write_urbansound8k(root: Path, folds: range) -> None:
+    """Its table's real columns and file names: fsID-classID-occurrenceID-sliceID.wav."""
+    lines = ["slice_file_name,fsID,start,end,salience,fold,classID,class"]
+    lines += [f"{100 + fold}-3-0-0.wav,{100 + fold},0.0,0.317551,1,{fold},3,dog_bark" for fold in folds]
+    lines += [f"{100 + fold}-2-0-5.wav,{100 + fold},2.5,6.5,2,{fold},2,children_playing" for fold in folds]
+    (root / "metadata").mkdir(parents=True)
+    (root / "metadata" / "UrbanSound8K.csv").write_text("\n".join(lines))
+    (root / "audio").mkdir()
+
+
+def test_urbansound8k_gives_its_foreground_slices_split_by_fold(tmp_path):
+    write_urbansound8k(tmp_path, range(1, 11))
+    (listing,) = list_sources([str(tmp_path)])
+    assert [file.split for file in listing.files] == ["train"] * 8 + ["valid", "test"]
+    assert listing.files[0].path == tmp_path / "audio/fold1/101-3-0-0.wav"
+    assert {(file.role, file.label, file.licence) for file in listing.files} == {
+        ("foreground", "dog_bark", "CC BY-NC 3.0")
+    }
+    assert [file.group for file in listing.files] == [f"freesound:{fold + 100}" for fold in range(1, 11)]
+    assert {reject.reason for reject in listing.rejects} == {"in the background of its recording"}
+    assert len(listing.rejects) == 10
+
+
+def test_some_folds_of_urbansound8k_have_no_split_and_a_wrong_fold_is_named(tmp_path):
+    write_urbansound8k(tmp_path / "some", range(1, 4))
+    (listing,) = list_sources([str(tmp_path / "some")])
+    assert {file.split for file in listing.files} == {None}
+    write_urbansound8k(tmp_path / "wrong", range(11, 12))
+    with pytest.raises(FlamError, match=r"UrbanSound8K\.csv:2: fold '11' is none of 1 to 10"):
+        list_sources([str(tmp_path / "wrong")])
+
+
+def write_fsd50k(root: Path) -> None:
+    """A few rows in the real tables' form: labels from special to general, one column more in dev."""
+    dev = [
+        ("1", "Electric_guitar,Guitar,Musical_instrument,Music", "train"),
+        ("2", "Acoustic_guitar,Guitar,Musical_instrument,Music", "val"),
+        ("3", "Guitar,Musical_instrument,Music", "train"),
+        ("4", "Bark,Dog,Animal", "train"),
+        ("5", "Meow,Bark,Cat,Dog,Animal", "train"),
+        ("6", "Meow,Cat,Animal", "train"),
+        ("7", "Piano,Musical_instrument,Music", "train"),
+    ]
+    lines = [f'{name},"{labels}","{labels}",{split}' for name, labels, split in dev]
+    (root / "FSD50K.ground_truth").mkdir(parents=True)
+    (root / "FSD50K.ground_truth/dev.csv").write_text("\n".join(["fname,labels,mids,split", *lines]))
+    (root / "FSD50K.ground_truth/eval.csv").write_text('fname,labels,mids\n8,"Bark,Dog,Animal","/m/05tny_"')
+    (root / "FSD50K.metadata").mkdir()
+    cc = "http://creativecommons.org"
+    info = {
+        "1": {"title": "riff", "license": f"{cc}/licenses/by-nc/3.0/", "uploader": "ann"},
+        "2": {"license": f"{cc}/publicdomain/zero/1.0/", "uploader": "bob"},
+        "4": {"license": f"{cc}/licenses/sampling+/1.0/", "uploader": "eve"},
+    }
+    (root / "FSD50K.metadata/dev_clips_info_FSD50K.json").write_text(json.dumps(info))
+    (root / "FSD50K.metadata/eval_clips_info_FSD50K.json").write_text(
+        json.dumps({"8": {"license": f"{cc}/licenses/by/4.0/", "uploader": "dan"}})
+    )
+
+
+def test_fsd50k_gives_clips_of_one_kind_with_all_that_may_be_heard(tmp_path):
+    write_fsd50k(tmp_path)
+    (listing,) = list_sources([str(tmp_path)])
+    files = {file.group.removeprefix("freesound:"): file for file in listing.files}
+    assert {name: file.label for name, file in files.items()} == {
+        "1": "Electric_guitar", "2": "Acoustic_guitar", "3": "Guitar", "4": "Bark", "6": "Meow", "7": "Piano",
+        "8": "Bark",
+    }  # fmt: skip
+    assert files["1"].contains == ("guitar", "music", "musical_instrument")
+    assert files["3"].contains == ("acoustic_guitar", "electric_guitar", "music", "musical_instrument")
+    assert {name: file.split for name, file in files.items()} == {
+        "1": "train", "2": "valid", "3": "train", "4": "train", "6": "train", "7": "train", "8": "test",
+    }  # fmt: skip
+    assert (files["1"].licence, files["1"].author) == ("CC BY-NC 3.0", "ann")
+    assert (files["2"].licence, files["4"].licence, files["8"].licence) == ("CC0 1.0", "CC Sampling+ 1.0", "CC BY 4.0")
+    assert files["1"].path == tmp_path / "FSD50K.dev_audio/1.wav"
+    assert files["8"].path == tmp_path / "FSD50K.eval_audio/8.wav"
+    assert {file.role for file in files.values()} == {"either"}
+    (reject,) = listing.rejects
+    assert (reject.origin, reject.reason, reject.detail) == (
+        "FSD50K.dev_audio/5.wav", "several kinds of sound in one", "Meow, Bark",
+    )  # fmt: skip
+
+
+def test_what_is_wrong_in_fsd50k_is_named(tmp_path):
+    write_fsd50k(tmp_path)
+    table = tmp_path / "FSD50K.ground_truth/dev.csv"
+    table.write_text(table.read_text().replace(",val", ",valid"))
+    with pytest.raises(FlamError, match=r"dev\.csv:3: split 'valid' is neither train nor val"):
+        list_sources([str(tmp_path)])
+    info = tmp_path / "FSD50K.metadata/dev_clips_info_FSD50K.json"
+    info.write_text("{")
+    with pytest.raises(FlamError, match=r"dev_clips_info_FSD50K\.json is damaged"):
+        list_sources([str(tmp_path)])
+    info.unlink()
+    with pytest.raises(FlamError, match=r"names every clip's licence; unpack FSD50K\.metadata\.zip"):
+        list_sources([str(tmp_path)])
 
 
 # --- splits -------------------------------------------------------------------------------------------------------

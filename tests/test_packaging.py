@@ -73,7 +73,7 @@ def test_a_wheel_requires_what_pyproject_declares(wheel: Path) -> None:
 
 def package_files(root: Path) -> set[str]:
     paths = [path for name in PACKAGES for path in (root / name).rglob("*") if path.is_file()]
-    files = {path.relative_to(root).as_posix() for path in paths if path.suffix != ".pyc"}
+    files = {path.relative_to(root).as_posix() for path in paths if path.parent.name != "__pycache__"}
     return files | {"cli.py", "cli_demo.py"}
 
 

@@ -1,17 +1,20 @@
 """Readers of the dataset layouts that a sound bank can be made from, one file each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from curation.sources import builtin_bank, esc50, folders, table
+from curation.sources import builtin_bank, esc50, folders, fsd50k, table, urbansound8k
 from curation.sources.listing import Listing
 from manifests.errors import FlamError
 
 BUILTIN = "builtin"
+_LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Listing]], ...] = tuple(
+    (layout.recognises, layout.read) for layout in (esc50, urbansound8k, fsd50k, folders)
+)
 
 
 def list_sources(sources: Sequence[str]) -> list[Listing]:
-    """The recordings of each SOURCE: the word `builtin`, a CSV file, an ESC-50 checkout, or folders by role and label.
+    """The recordings of each SOURCE: `builtin`, a CSV file, a collection as published, or folders by role and label.
 
     Raises FlamError for what the user must mend first: a missing path, an unknown layout, a bad table.
     """
@@ -32,11 +35,10 @@ def _list_source(source: str) -> Listing:
         raise FlamError(f"no such source: {source}; give a folder, a CSV file or the word {BUILTIN}")
     if path.is_file():
         return table.read(path)
-    if esc50.recognises(path):
-        return esc50.read(path)
-    if folders.recognises(path):
-        return folders.read(path)
+    for recognises, read in _LAYOUTS:
+        if recognises(path):
+            return read(path)
     raise FlamError(
         f"{source} is no sound collection that is known here: expected foreground/LABEL/ and background/LABEL/ "
-        "folders, an ESC-50 checkout, or a CSV file with the columns path, role and label"
+        "folders, ESC-50, UrbanSound8K or FSD50K as published, or a CSV file with the columns path, role and label"
     )

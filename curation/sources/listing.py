@@ -33,7 +33,7 @@ class Listing:
     """One SOURCE of the bank."""
 
     name: str  # without the path to it, which differs from machine to machine
-    layout: str  # folders | table | esc50 | builtin
+    layout: str  # folders | table | esc50 | urbansound8k | fsd50k | builtin
     files: list[SourceFile] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
 
