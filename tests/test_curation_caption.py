@@ -261,13 +261,11 @@ def test_a_killed_run_goes_on_without_asking_twice(tmp_path: Path) -> None:
         kept = [json.loads(line)["soundscape_id"] for line in journal.read_bytes().splitlines()]
         with journal.open("ab") as file:
             file.write(b'{"soundscape_id": "00000059", "sty')  # the kill came in the middle of a line
-        before = len(server.bodies)
         report = ask(data, server.base_url, concurrency=4)
         asked = Counter(server.asked_about())
     assert (report.num_done, report.num_reused) == (70 - len(kept), len(kept))
     assert ids(rows_of(data)) == [f"{index:08d}" for index in range(70)]
-    assert before - len(kept) <= 4  # repeated: at most those in flight
-    assert asked.total() == 70 + before - len(kept)
+    assert 70 <= asked.total() <= 74  # asked again: at most those that were in flight
     assert all(asked[str(int(key))] == 1 for key in kept)
     assert not journal.exists()
 
