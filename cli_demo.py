@@ -19,7 +19,7 @@ from training.loop import train
 from training.plots import plot_file
 from training.scored import split_soundscapes
 
-_NUM_SOUNDSCAPES, _STEPS, _BATCH_SIZE, _NUM_PHRASES = 500, 300, 16, 3
+_NUM_SOUNDSCAPES, _STEPS, _BATCH_SIZE, _NUM_PHRASES = 500, 400, 16, 3
 _NEXT = """
 The same on your own sounds, in folders SOUNDS/foreground/LABEL/* and SOUNDS/background/LABEL/*:
   flam-cli bank SOUNDS --out BANK
