@@ -3,7 +3,8 @@
 It computes what Scaper 1.6.5 computes, in the same order (scaper_engine hands Scaper the same plan,
 and a test holds the two together): the gain of a sound follows from the LUFS of the slice that is
 used, an event's SNR refers to the background's target LUFS, quarter-sine fades come after the gain,
-and a sum that leaves [-1, 1] is scaled to just touch it.
+and a sum that leaves [-1, 1] is scaled to just touch it. It adds in 32-bit floats, Scaper in 64: a
+sample may differ by 1 of 32,768.
 
 An event of which nothing rises above the recipe's threshold would be a label without a sound. It is
 left out of the mixture and of the labels.
