@@ -112,8 +112,9 @@ def bank(  # noqa: PLR0913 - one parameter for each option
 def _show_recipe(name: str | None) -> None:
     """Print a recipe's file and end; typer calls it before it asks for the other options."""
     if name is not None:
-        from curation.config import recipe_path
+        from curation.config import load_recipe, recipe_path
 
+        load_recipe(name)  # says what is wrong with a name or a file
         typer.echo(recipe_path(name).read_text("utf-8"), nl=False)
         raise typer.Exit
 

@@ -75,6 +75,10 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     path = recipe_path(name_or_path)
     try:
         content = tomllib.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        known = ", ".join(built_in_recipes())
+        message = f"no recipe {str(name_or_path)!r}: neither a file nor one of the built-in {known}"
+        raise FlamError(message) from None
     except (OSError, ValueError) as error:
         raise FlamError(f"{path} cannot be read as TOML: {error}") from None
     try:
@@ -84,13 +88,8 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 
 def recipe_path(name_or_path: str | Path) -> Path:
-    """The file of a built-in recipe, or the file itself; raises FlamError if there is neither."""
-    if str(name_or_path) in built_in_recipes():
-        return _BUILT_IN / f"{name_or_path}.toml"
-    if not Path(name_or_path).exists() or Path(name_or_path).is_dir():
-        known = ", ".join(built_in_recipes())
-        raise FlamError(f"no recipe {str(name_or_path)!r}: neither a file nor one of the built-in {known}")
-    return Path(name_or_path)
+    """The file of a built-in recipe, or else the path itself."""
+    return _BUILT_IN / f"{name_or_path}.toml" if str(name_or_path) in built_in_recipes() else Path(name_or_path)
 
 
 def _first(error: ValidationError) -> str:

@@ -4,11 +4,23 @@ Without fast-math, so that every processor gives the same bits. Samples are floa
 the bank and in the finished soundscape.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import numba
 import numpy as np
 from jaxtyping import Float32, Float64, Int16, Int64
 
-_compiled = numba.njit(cache=True, nogil=True)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _compiled(function: Function) -> Function:
+    """Compiled once for all processes, or for this one where no folder can be written to keep it in."""
+    try:
+        compiled: Function = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        compiled = numba.njit(nogil=True)(function)
+    return compiled
 
 
 @_compiled

@@ -1,5 +1,6 @@
 """How long a recording must be, after trimming, to serve as an event or as a background."""
 
+import math
 from dataclasses import dataclass
 
 from curation.source_clip import FileRole, Role
@@ -19,7 +20,7 @@ class Lengths:
     def __post_init__(self) -> None:
         """Raise FlamError for limits that nothing can meet."""
         low, high = self.foreground or FOREGROUND_SECONDS
-        if not 0 <= low <= high or (self.background or 0) < 0:
+        if not 0 <= low <= high < math.inf or not 0 <= (self.background or 0) < math.inf:
             raise FlamError(
                 f"foregrounds of {low:g} to {high:g} s and backgrounds of {self.background or 0:g} s or more; "
                 "give numbers from 0 up, the smaller one first"

@@ -121,6 +121,10 @@ def test_a_recipe_is_shown_as_a_file_that_loads_as_the_recipe(tmp_path: Path) ->
     wrong = as_process("simulate", "--show-recipe", "finelap")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert "no recipe 'finelap'" in wrong.stderr
+    (tmp_path / "sound.wav").write_bytes(b"RIFF\xff\xfe")
+    for name in (tmp_path / "sound.wav", "x" * 5000):
+        wrong = as_process("simulate", "--show-recipe", name)
+        assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1), wrong.stderr
 
 
 def test_a_users_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 """The compiled loops against NumPy and against loops that anyone can read."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +12,7 @@ from hypothesis import strategies as st
 from curation import kernels
 from curation.measures import quarter_sine
 
+ROOT = Path(__file__).parents[1]
 RNG = np.random.default_rng(0)
 
 
@@ -83,3 +88,14 @@ def test_runs_have_their_gaps_filled_first_and_then_their_blips_dropped(
     levels = [float(value) for value in active]
     found = kernels.runs_above(np.array(levels, np.float64), 0.5, gap, blip)
     assert found.tolist() == runs_by_hand(levels, 0.5, gap, blip)
+
+
+def test_where_no_folder_can_keep_compiled_code_it_is_compiled_anew() -> None:
+    program = (
+        "import numpy as np, numba.core.caching as caching\n"
+        "caching.CacheImpl._locator_classes = []\n"  # as in a read-only container
+        "from curation import kernels\n"
+        "print(kernels.peak(np.array([-2.0], np.float32)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("2.0", "")

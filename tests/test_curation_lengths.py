@@ -39,7 +39,8 @@ def test_a_length_decides_where_the_role_does_not(
     assert lengths.role_of(role, seconds) == expected
 
 
-@pytest.mark.parametrize("wrong", [{"foreground": (3.0, 1.0)}, {"foreground": (-1.0, 1.0)}, {"background": -2.0}])
+@pytest.mark.parametrize("wrong", [{"foreground": (3.0, 1.0)}, {"foreground": (-1.0, 1.0)}, {"background": -2.0},
+    {"background": float("nan")}, {"foreground": (0.0, float("inf"))}])  # fmt: skip
 def test_limits_that_nothing_can_meet_are_an_error(wrong: dict[str, object]) -> None:
     with pytest.raises(FlamError, match="give numbers from 0 up, the smaller one first"):
         Lengths(**wrong)  # type: ignore[arg-type]
