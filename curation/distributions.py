@@ -1,11 +1,13 @@
 """How a quantity of a recipe is drawn. Typed and strict: a misspelt key is an error."""
 
 import math
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 import numpy as np
 import scipy.special
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Number = TypeVar("Number", int, float)
 
 
 class StrictModel(BaseModel):
@@ -14,37 +16,43 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Constant(StrictModel):
-    """Always the same value."""
-
+class _Constant(StrictModel, Generic[Number]):
     distribution: Literal["constant"] = "constant"
-    value: float
+    value: Number
 
-    def sample(self, rng: np.random.Generator) -> float:  # noqa: ARG002 (as its siblings)
+    def sample(self, rng: np.random.Generator) -> Number:  # noqa: ARG002 (as its siblings)
         """The value."""
         return self.value
 
-    def edges(self) -> dict[str, float]:
+    def edges(self) -> dict[str, Number]:
         """The smallest and the largest that can be drawn, by the keys that say so."""
         return {"value": self.value}
 
 
-class _Bounded(StrictModel):
-    low: float
-    high: float
+class Constant(_Constant[float]):
+    """Always the same value."""
+
+
+class IntegerConstant(_Constant[int]):
+    """Always the same whole number."""
+
+
+class _Bounded(StrictModel, Generic[Number]):
+    low: Number
+    high: Number
 
     @model_validator(mode="after")
-    def _ordered(self) -> "_Bounded":
+    def _ordered(self) -> "_Bounded[Number]":
         if self.low > self.high:
             raise ValueError(f"low = {self.low} is above high = {self.high}")
         return self
 
-    def edges(self) -> dict[str, float]:
+    def edges(self) -> dict[str, Number]:
         """The smallest and the largest that can be drawn, by the keys that say so."""
         return {"low": self.low, "high": self.high}
 
 
-class Uniform(_Bounded):
+class Uniform(_Bounded[float]):
     """Any value between two bounds, all equally likely."""
 
     distribution: Literal["uniform"] = "uniform"
@@ -54,7 +62,19 @@ class Uniform(_Bounded):
         return float(rng.uniform(self.low, self.high))
 
 
-class LogUniform(_Bounded):
+class IntegerUniform(_Bounded[int]):
+    """Any whole number between two bounds, which are included."""
+
+    distribution: Literal["integer_uniform"] = "integer_uniform"
+    low: int = Field(le=1_000_000)
+    high: int = Field(le=1_000_000)
+
+    def sample(self, rng: np.random.Generator) -> int:
+        """One draw."""
+        return int(rng.integers(self.low, self.high, endpoint=True))
+
+
+class LogUniform(_Bounded[float]):
     """Any value between two bounds above 0, every ratio equally likely: as often in 1 to 2 as in 2 to 4."""
 
     distribution: Literal["log_uniform"] = "log_uniform"
@@ -66,7 +86,7 @@ class LogUniform(_Bounded):
         return min(max(drawn, self.low), self.high)
 
 
-class TruncatedNormal(_Bounded):
+class TruncatedNormal(_Bounded[float]):
     """The part of a normal distribution between two bounds."""
 
     distribution: Literal["truncated_normal"] = "truncated_normal"
@@ -87,95 +107,37 @@ class TruncatedNormal(_Bounded):
         return min(max(drawn, self.low), self.high)
 
 
-class IntegerUniform(StrictModel):
-    """Any whole number between two bounds, which are included."""
-
-    distribution: Literal["integer_uniform"] = "integer_uniform"
-    low: int = Field(le=1_000_000)
-    high: int = Field(le=1_000_000)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "IntegerUniform":
-        if self.low > self.high:
-            raise ValueError(f"low = {self.low} is above high = {self.high}")
-        return self
-
-    def sample(self, rng: np.random.Generator) -> int:
-        """One draw."""
-        return int(rng.integers(self.low, self.high, endpoint=True))
-
-    def edges(self) -> dict[str, float]:
-        """The smallest and the largest that can be drawn, by the keys that say so."""
-        return {"low": self.low, "high": self.high}
-
-
-class _Weighted(StrictModel):
+class _Choice(StrictModel, Generic[Number]):
+    distribution: Literal["choice"] = "choice"
+    values: tuple[Number, ...] = Field(min_length=1)
     weights: tuple[Annotated[float, Field(ge=0)], ...] = ()  # all equal if left out
 
-    def _place(self, rng: np.random.Generator, count: int) -> int:
+    @model_validator(mode="after")
+    def _matching(self) -> "_Choice[Number]":
+        if self.weights and (len(self.weights) != len(self.values) or not sum(self.weights)):
+            given = f"{len(self.weights)} weights for {len(self.values)} values"
+            raise ValueError(f"{given}; give one each, not all of them 0")
+        return self
+
+    def sample(self, rng: np.random.Generator) -> Number:
+        """One draw."""
         if not self.weights:
-            return int(rng.integers(count))
+            return self.values[int(rng.integers(len(self.values)))]
         sums = np.cumsum(self.weights)
-        return min(int(np.searchsorted(sums, rng.uniform(0, sums[-1]), side="right")), count - 1)
+        place = int(np.searchsorted(sums, rng.uniform(0, sums[-1]), side="right"))
+        return self.values[min(place, len(self.values) - 1)]
 
-    def _check_weights(self, count: int) -> None:
-        if self.weights and (len(self.weights) != count or not sum(self.weights)):
-            raise ValueError(f"{len(self.weights)} weights for {count} values; give one each, not all of them 0")
+    def edges(self) -> dict[str, Number]:
+        """The smallest and the largest that can be drawn, by the keys that say so."""
+        return {f"values[{place}]": value for place, value in enumerate(self.values)}
 
 
-class Choice(_Weighted):
+class Choice(_Choice[float]):
     """One of some values."""
 
-    distribution: Literal["choice"] = "choice"
-    values: tuple[float, ...] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _matching(self) -> "Choice":
-        self._check_weights(len(self.values))
-        return self
-
-    def sample(self, rng: np.random.Generator) -> float:
-        """One draw."""
-        return self.values[self._place(rng, len(self.values))]
-
-    def edges(self) -> dict[str, float]:
-        """The smallest and the largest that can be drawn, by the keys that say so."""
-        return {f"values[{place}]": value for place, value in enumerate(self.values)}
-
-
-class IntegerChoice(_Weighted):
+class IntegerChoice(_Choice[int]):
     """One of some whole numbers."""
-
-    distribution: Literal["choice"] = "choice"
-    values: tuple[Annotated[int, Field(le=1_000_000)], ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _matching(self) -> "IntegerChoice":
-        self._check_weights(len(self.values))
-        return self
-
-    def sample(self, rng: np.random.Generator) -> int:
-        """One draw."""
-        return self.values[self._place(rng, len(self.values))]
-
-    def edges(self) -> dict[str, float]:
-        """The smallest and the largest that can be drawn, by the keys that say so."""
-        return {f"values[{place}]": value for place, value in enumerate(self.values)}
-
-
-class IntegerConstant(StrictModel):
-    """Always the same whole number."""
-
-    distribution: Literal["constant"] = "constant"
-    value: int = Field(le=1_000_000)
-
-    def sample(self, rng: np.random.Generator) -> int:  # noqa: ARG002 (as its siblings)
-        """The value."""
-        return self.value
-
-    def edges(self) -> dict[str, float]:
-        """The smallest and the largest that can be drawn, by the keys that say so."""
-        return {"value": self.value}
 
 
 AnyQuantity = Constant | Uniform | LogUniform | TruncatedNormal | Choice

@@ -5,7 +5,7 @@ the bank and in the finished soundscape.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -17,10 +17,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def _compiled(function: Function) -> Function:
     """Compiled once for all processes, or for this one where no folder can be written to keep it in."""
     try:
-        compiled: Function = numba.njit(cache=True, nogil=True)(function)
+        return cast("Function", numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:
-        compiled = numba.njit(nogil=True)(function)
-    return compiled
+        return cast("Function", numba.njit(nogil=True)(function))
 
 
 @_compiled

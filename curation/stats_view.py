@@ -1,5 +1,6 @@
 """A dataset's numbers to look at: tables, and a picture drawn without pyplot, so that nothing is global."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def plot_stats(path: Path, stats: Stats) -> None:
     _draw_histogram(figure.add_subplot(grid[1, 1]), SNR_EDGES, stats.snrs, "measured SNR of an event (dB)")
     _draw_polyphony(figure.add_subplot(grid[2, 1]), stats)
     FigureCanvasAgg(figure)
-    with replacing(path) as temporary:
+    with warnings.catch_warnings(), replacing(path) as temporary:
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box
         figure.savefig(temporary, dpi=_DOTS_PER_INCH, format="png")
 
 

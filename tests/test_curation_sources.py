@@ -302,6 +302,9 @@ def test_what_is_wrong_in_fsd50k_is_named(tmp_path):
     info.write_text("{")
     with pytest.raises(FlamError, match=r"dev_clips_info_FSD50K\.json is damaged"):
         list_sources([str(tmp_path)])
+    info.write_text('{"1": "CC0"}')
+    with pytest.raises(FlamError, match="does not hold an entry for each clip"):
+        list_sources([str(tmp_path)])
     info.unlink()
     with pytest.raises(FlamError, match=r"names every clip's licence; unpack FSD50K\.metadata\.zip"):
         list_sources([str(tmp_path)])

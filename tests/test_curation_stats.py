@@ -85,6 +85,11 @@ def test_a_dataset_without_events_has_numbers_and_a_picture_too(tmp_path: Path) 
     assert len(list(stats_tables(found))) == 2
 
 
+def test_a_label_that_the_font_cannot_show_is_drawn_without_a_word(tmp_path: Path) -> None:
+    found = dataset_stats(written(tmp_path / "data", [soundscape("a", [active("鳥$x", (1.0, 2.0))])]).root)
+    plot_stats(tmp_path / "stats.png", found)  # pytest makes a warning an error
+
+
 def test_an_empty_dataset_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FlamError, match="no soundscapes yet; run `flam-cli simulate`"):
         dataset_stats(written(tmp_path, []).root)

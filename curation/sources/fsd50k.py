@@ -119,7 +119,9 @@ def _clip_info(root: Path, part: str) -> Mapping[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise FlamError(f"{path} is damaged ({error}); unpack FSD50K.metadata.zip again") from None
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict) or not all(isinstance(about, dict) for about in content.values()):
+        raise FlamError(f"{path} does not hold an entry for each clip; unpack FSD50K.metadata.zip again")
+    return content
 
 
 def _licence(address: str) -> str:
