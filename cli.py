@@ -16,6 +16,7 @@ from manifests.errors import FlamError
 
 if TYPE_CHECKING:
     from curation.bank import BankReport
+    from manifests.store import Render
     from training.detect import Detection
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ _INTERRUPTED = 130  # what Typer exits with after Ctrl-C
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every random draw: the same seed, the same result.")]
+BankOf = Annotated[Path | None, typer.Option(help="Its sound bank, if it has moved since; for data without audio.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 
 
@@ -126,7 +128,10 @@ def simulate(  # noqa: PLR0913 - as above
     num: Annotated[int, typer.Option(min=1, help="Soundscapes that the dataset is to have.")],
     recipe: Annotated[str, typer.Option(help="Name of a built-in recipe, or a TOML file.")] = "finelap-100k",
     engine: Annotated[Literal["mix", "scaper"], typer.Option(help="scaper is the slow reference.")] = "mix",
-    audio: Annotated[Literal["wav", "flac"], typer.Option(help="Format of the audio files.")] = "wav",
+    audio: Annotated[
+        Literal["none", "wav", "flac", "shards"],
+        typer.Option(help="Files; or shards: inside the Parquet files; or none: rendered when it is read."),
+    ] = "wav",
     split: Annotated[
         Literal["train", "valid", "test"] | None, typer.Option(help="Of all soundscapes; else by the recipe's shares.")
     ] = None,
@@ -165,8 +170,28 @@ def simulate(  # noqa: PLR0913 - as above
         talk.print(f"{report.num_scaled} soundscapes were scaled down so that they do not clip")
     if report.num_inaudible:
         talk.print(f"{report.num_inaudible} planned events were inaudible and left out")
+    if report.num_masked:
+        talk.print(f"{report.num_masked} planned events were masked by others and left out")
     splits = ", ".join(f"{count} {name}" for name, count in sorted(report.splits.items())) or "none"
     talk.print(f"{report.num_soundscapes} soundscapes in {out}; new: {splits}, with {report.num_events} events")
+
+
+@app.command()
+def render(
+    data: Annotated[Path, typer.Argument(help="Dataset folder without audio files.")],
+    split: Annotated[Literal["train", "valid", "test"] | None, typer.Option(help="Only these soundscapes.")] = None,
+    num: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
+    bank: BankOf = None,
+    workers: Workers = None,
+) -> None:
+    """Write the audio of a dataset of plans, or of a part of it, into files. Run it again to go on.
+
+    Example: flam-cli render data --split test --num 20
+    """
+    from curation.render import render as write_audio
+
+    report = write_audio(data, bank=bank, split=split, num=num, workers=workers)
+    talk.print(f"{report.num_rendered} soundscapes rendered, {report.num_there} were there, in {data / 'audio'}")
 
 
 @app.command()
@@ -206,6 +231,7 @@ def train(  # noqa: PLR0913 - as above
     learning_rate: Annotated[float, typer.Option(min=1e-9, help="At its highest.")] = 1e-3,
     captions: Annotated[str, typer.Option(help="Caption set to learn from.")] = "template",
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 325,
+    bank: BankOf = None,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
@@ -225,7 +251,8 @@ def train(  # noqa: PLR0913 - as above
         "evaluate_every": evaluate_every,
         "seed": seed,
     }
-    report = fit(data, out, parse(TrainConfig, settings, Path("train options")), device=device)
+    config = parse(TrainConfig, settings, Path("train options"))
+    report = fit(data, out, config, device=device, render=_render_of(data, bank))
     rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
     if rows:
         plot_training(out / "training.png", rows)
@@ -246,6 +273,7 @@ def evaluate(
     captions: Annotated[str | None, typer.Option(help="Caption set for retrieval; template if there.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    bank: BankOf = None,
     device: Device = "cpu",
 ) -> None:
     """Measure a run on a dataset; writes RUN/metrics.json too.
@@ -257,7 +285,8 @@ def evaluate(
     from training.evaluate import evaluate as measure
     from training.evaluate import evaluation_table
 
-    detector, folder = Detector.load(run, device=device), DatasetFolder.open(data)
+    detector = Detector.load(run, device=device)
+    folder = DatasetFolder.open(data, render=_render_of(data, bank))
     if captions is None and "template" in folder.caption_sets():
         captions = "template"
     result = measure(
@@ -342,7 +371,8 @@ def stats(
 @app.command()
 def validate(
     data: Annotated[Path, typer.Argument(help="Dataset folder.")],
-    read_audio: Annotated[bool, typer.Option(help="Read every audio file, too.")] = False,
+    read_audio: Annotated[bool, typer.Option(help="Read all audio, too; what is not there is rendered.")] = False,
+    bank: BankOf = None,
 ) -> None:
     """Check every rule that a dataset must meet; names the row and field that breaks one.
 
@@ -350,12 +380,24 @@ def validate(
     """
     from manifests.validate import validate as check
 
-    problems = check(data, read_audio=read_audio)
+    render = _render_of(data, bank) if read_audio else None
+    problems = check(data, read_audio=read_audio, render=render)
     for problem in problems:
         sys.stdout.write(f"{problem}\n")
     if problems:
         raise FlamError(f"{data} breaks the rules in {problems.num_found} places, listed above")
     talk.print(f"{data} is sound")
+
+
+def _render_of(data: Path, bank: Path | None) -> "Render | None":
+    """What makes the audio of a dataset that has none; None for one that has."""
+    from manifests.store import DatasetFolder
+
+    if not DatasetFolder(data).is_virtual():
+        return None
+    from curation.render import Renderer
+
+    return Renderer.open(data, bank)
 
 
 def _print_bank(report: "BankReport") -> None:

@@ -60,7 +60,7 @@ def _detect(detector: Detector, folder: DatasetFolder, picture: Path) -> None:
     truth = _truth(soundscape)
     wordings = phrases_by_cluster(folder.phrases())
     phrases = {cluster: wordings[cluster][-1] for cluster in sorted(truth)[:_NUM_PHRASES]}
-    path = folder.audio_file(soundscape)
+    path = folder.audio(soundscape)
     sys.stdout.write(f"Detections in {path}:\n")
     found = detector.detect(path, list(phrases.values()))
     for cluster, phrase in phrases.items():

@@ -29,9 +29,11 @@ import scipy.signal
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from curation.bank import Bank, build_bank
+from curation.catalogue import Catalogue
 from curation.config import Recipe, load_recipe
-from curation.mix import Mixer, Mixture
-from curation.plan import Catalogue, Plan, plan
+from curation.mix import Mixer
+from curation.plan import Plan, plan
+from curation.rendered import Mixture
 from curation.runner import _worker_environment, available_cores
 from curation.scaper_engine import ScaperMixer
 from manifests.schema import Event

@@ -22,10 +22,12 @@ from manifests.frames import MAX_GAP
 from manifests.schema import Stretch
 
 Floats = npt.NDArray[np.floating[Any]]
+Runs = npt.NDArray[np.int64]  # (run, 2): first and end, in levels
 
 HOP = 0.005  # seconds from one level to the next
 WINDOW = 0.05  # seconds
 MIN_BLIP = 0.04  # seconds; shorter stretches are dropped then
+_MAX_GAP_LEVELS, _MIN_BLIP_LEVELS = round(MAX_GAP / HOP), round(MIN_BLIP / HOP)
 _POLES_HZ = (20.598997, 107.65265, 737.86223, 12194.217)  # IEC 61672-1, annex E
 _BLOCKS_AT_ONCE = 8
 _SILENCE = 1e-20  # mean square; keeps the logarithm finite
@@ -34,7 +36,7 @@ _SILENCE = 1e-20  # mean square; keeps the logarithm finite
 def active_stretches(samples: Floats, sample_rate: int, *, threshold_dbfs: float) -> list[Stretch]:
     """Spans in seconds in which a sound rises above a threshold; empty only if it never does."""
     levels = a_weighted_dbfs(samples, sample_rate)
-    return stretches_above(levels, threshold_dbfs=threshold_dbfs, duration=len(samples) / sample_rate)
+    return stretches_of(active_runs(levels, threshold_dbfs=threshold_dbfs), duration=len(samples) / sample_rate)
 
 
 def a_weighted_dbfs(samples: Floats, sample_rate: int) -> Floats:
@@ -57,13 +59,16 @@ def a_weighted_dbfs(samples: Floats, sample_rate: int) -> Floats:
     return np.asarray(10 * np.log10(np.maximum(mean_squares, _SILENCE)))
 
 
-def stretches_above(levels: Floats, *, threshold_dbfs: float, duration: float) -> list[Stretch]:
-    """Spans in seconds of the levels above a threshold.
+def active_runs(levels: Floats, *, threshold_dbfs: float) -> Runs:
+    """First level and end of each run of levels above a threshold.
 
-    Gaps under 200 ms are filled, then blips under 40 ms are dropped; if all are blips, the longest
-    is kept. `duration` is the signal's, in seconds: no stretch ends after it.
+    Gaps under 200 ms are filled, then blips under 40 ms are dropped; if all are blips, the longest is kept.
     """
-    runs = runs_above(levels, threshold_dbfs, round(MAX_GAP / HOP), round(MIN_BLIP / HOP))
+    return runs_above(levels, threshold_dbfs, _MAX_GAP_LEVELS, _MIN_BLIP_LEVELS)
+
+
+def stretches_of(runs: Runs, *, duration: float) -> list[Stretch]:
+    """Runs in seconds; `duration` is the signal's: no stretch ends after it."""
     return [Stretch(onset=start * HOP, offset=min(end * HOP, duration)) for start, end in runs.tolist()]
 
 
@@ -95,8 +100,12 @@ def a_weighted(samples: Floats, sample_rate: int) -> Floats:
 def _a_response(sample_rate: int) -> Floats:
     """Gain of the A-weighting, 1.0 at 1 kHz, at the bins of a transform of 0.25 s or more."""
     size = 1 << int(np.ceil(np.log2(0.25 * sample_rate)))
-    frequencies = scipy.fft.rfftfreq(size, 1 / sample_rate)
-    return np.asarray(_a_gain(frequencies) / _a_gain(np.array(1000.0)), np.float32)
+    return a_weighting(scipy.fft.rfftfreq(size, 1 / sample_rate)).astype(np.float32)
+
+
+def a_weighting(frequencies_hz: Floats) -> Floats:
+    """Gain of the A-weighting at these frequencies, as a factor; 1.0 at 1 kHz."""
+    return np.asarray(_a_gain(frequencies_hz) / _a_gain(np.array(1000.0)))
 
 
 def _a_gain(frequency_hz: Floats) -> Floats:

@@ -5,7 +5,7 @@ What a bank's folder holds:
     BANK/bank.json           what it was made from, its sample rate and fingerprint
     BANK/parts/*.parquet     finished shards; an interrupted run continues after them
     BANK/pcm/00000.i16       the sounds of one shard, one after another: mono, 16 bits, little-endian
-    BANK/measures/00000.f64  what was measured of each, by curation.measures; 64-bit floats
+    BANK/measures/00000.f32  what was measured of each, by curation.measures; 32-bit floats
     BANK/rejects.parquet     recordings that could not be used, and why
     BANK/sources.parquet     SourceClip rows; written last, so its presence says that the bank is complete
 
@@ -61,7 +61,7 @@ from curation.splits import given_splits
 from manifests.errors import FlamError
 from manifests.store import claim, locked, read_json, read_rows, write_json, write_rows
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8_000, 192_000
 
 
@@ -73,7 +73,8 @@ class Bank:
     sample_rate: int
     fingerprint: str
     clips: list[SourceClip] = field(repr=False)
-    _mapped: dict[Path, npt.NDArray[Any]] = field(default_factory=dict, repr=False, compare=False)
+    _pcm: dict[int, npt.NDArray[np.int16]] = field(default_factory=dict, repr=False, compare=False)  # mapped shards
+    _measures: dict[int, npt.NDArray[np.float32]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, root: Path) -> "Bank":
@@ -95,26 +96,26 @@ class Bank:
         stop = clip.num_samples if num_samples is None else start + num_samples
         if not 0 <= start <= stop <= clip.num_samples:
             raise ValueError(f"samples {start} to {stop} of {clip.source_id}, which has {clip.num_samples}")
-        shard = self._map(pcm_path(self.root, clip.pcm_shard), PCM)
+        shard = self._pcm.get(clip.pcm_shard)
+        if shard is None:
+            shard = self._pcm[clip.pcm_shard] = _mapped(pcm_path(self.root, clip.pcm_shard), PCM)
         return shard[clip.pcm_start + start : clip.pcm_start + stop]
 
     def measures(self, clip: SourceClip) -> Measures:
         """Read-only views of what was measured of a clip."""
-        shard = self._map(measures_path(self.root, clip.pcm_shard), MEASURES)
-        middle = clip.measures_start + clip.num_powers
-        return Measures(
-            powers=shard[clip.measures_start : middle], levels_dbfs=shard[middle : middle + clip.num_levels]
-        )
-
-    def _map(self, path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-        if path not in self._mapped:
-            # a view of the plain kind: slicing a np.memmap costs ten times as much
-            self._mapped[path] = np.asarray(np.memmap(path, dtype=dtype, mode="r"))
-        return self._mapped[path]
+        shard = self._measures.get(clip.pcm_shard)
+        if shard is None:
+            shard = self._measures[clip.pcm_shard] = _mapped(measures_path(self.root, clip.pcm_shard), MEASURES)
+        return Measures.from_parts(shard, clip.measures_start, clip.measures_sizes)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is mapped: pickle would copy it."""
-        return {**self.__dict__, "_mapped": {}}
+        return {**self.__dict__, "_pcm": {}, "_measures": {}}
+
+
+def _mapped(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A view of the plain kind: slicing a np.memmap costs ten times as much."""
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -278,7 +279,7 @@ def _check_shards(root: Path, clips: Sequence[SourceClip]) -> None:
     ends: Counter[Path] = Counter()  # in bytes
     for clip in clips:
         pcm_end = (clip.pcm_start + clip.num_samples) * PCM.itemsize
-        measures_end = (clip.measures_start + clip.num_powers + clip.num_levels) * MEASURES.itemsize
+        measures_end = (clip.measures_start + sum(clip.measures_sizes)) * MEASURES.itemsize
         for path, end in ((pcm_path, pcm_end), (measures_path, measures_end)):
             place = path(root, clip.pcm_shard)
             ends[place] = max(ends[place], end)

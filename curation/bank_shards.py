@@ -16,7 +16,7 @@ from curation.source_clip import SourceClip, SourceFile
 from curation.sources.listing import Reject
 from manifests.store import read_rows, replacing, write_rows
 
-PCM, MEASURES = np.dtype("<i2"), np.dtype("<f8")
+PCM, MEASURES = np.dtype("<i2"), np.dtype("<f4")
 SHARD_SIZE = 64  # recordings: seconds of work, and small enough that two workers end together
 
 
@@ -43,7 +43,7 @@ def pcm_path(root: Path, shard: int) -> Path:
 
 def measures_path(root: Path, shard: int) -> Path:
     """The measures of one shard's clips."""
-    return root / "measures" / f"{shard:05d}.f64"
+    return root / "measures" / f"{shard:05d}.f32"
 
 
 def part_path(root: Path, shard: int) -> Path:
@@ -79,7 +79,7 @@ def write_shard(task: ShardTask, *, root: Path, sample_rate: int, seed: int, len
                 outcomes.append(Outcome(clip=None, reject=reject))
                 continue
             pcm_file.write(pcm.astype(PCM).tobytes())
-            values = np.concatenate([measures.powers, measures.levels_dbfs])
+            values = np.concatenate(measures.parts())
             measures_file.write(values.astype(MEASURES).tobytes())
             placed = dataclasses.replace(clip, pcm_shard=task.index, pcm_start=num_written, measures_start=num_measured)
             outcomes.append(Outcome(clip=placed, reject=None))

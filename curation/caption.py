@@ -25,7 +25,7 @@ from curation.phrases import write_phrases
 from curation.templates import template_caption
 from manifests.errors import FlamError
 from manifests.progress import progress
-from manifests.schema import Caption, Soundscape, from_row
+from manifests.schema import Caption, Check, Soundscape
 from manifests.store import DatasetFolder, claim, locked, read_rows, read_table, write_rows
 
 Via = Literal["template", "openai"]
@@ -154,7 +154,8 @@ class _Shard:
         good = 0
         for line in self.journal.read_bytes().splitlines(keepends=True):
             try:
-                row = from_row(json.loads(line), Caption)
+                content = json.loads(line)
+                row = Caption(**{**content, "checks": [Check(**check) for check in content["checks"]]})
             except (ValueError, KeyError, TypeError):
                 break
             if not line.endswith(b"\n"):

@@ -5,7 +5,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import numpy as np
 import scipy.special
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
 Number = TypeVar("Number", int, float)
 
@@ -27,6 +27,10 @@ class _Constant(StrictModel, Generic[Number]):
     def edges(self) -> dict[str, Number]:
         """The smallest and the largest that can be drawn, by the keys that say so."""
         return {"value": self.value}
+
+    @model_serializer
+    def _short(self) -> Number:
+        return self.value
 
 
 class Constant(_Constant[float]):
@@ -142,8 +146,19 @@ class IntegerChoice(_Choice[int]):
 
 AnyQuantity = Constant | Uniform | LogUniform | TruncatedNormal | Choice
 AnyCount = IntegerConstant | IntegerUniform | IntegerChoice
-Quantity = Annotated[AnyQuantity, Field(discriminator="distribution")]
-Count = Annotated[AnyCount, Field(discriminator="distribution")]
+
+
+def _spelt_out(value: object) -> object:
+    """A bare number in a recipe is a constant."""
+    if isinstance(value, dict | StrictModel):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError('give a number or a distribution, such as { distribution = "uniform", low = 1.0, high = 2.0 }')
+    return {"distribution": "constant", "value": value}
+
+
+Quantity = Annotated[AnyQuantity, Field(discriminator="distribution"), BeforeValidator(_spelt_out)]
+Count = Annotated[AnyCount, Field(discriminator="distribution"), BeforeValidator(_spelt_out)]
 
 QUANTITIES: tuple[type[AnyQuantity], ...] = (Constant, Uniform, LogUniform, TruncatedNormal, Choice)
 COUNTS: tuple[type[AnyCount], ...] = (IntegerConstant, IntegerUniform, IntegerChoice)

@@ -9,9 +9,10 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
-from jaxtyping import Float32, Float64, Int16, Int64
+from jaxtyping import Float, Float32, Float64, Int16, Int64
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Sound = Int16[np.ndarray, " part"] | Float32[np.ndarray, " part"]  # of the bank, or as effects left it
 
 
 def _compiled(function: Function) -> Function:
@@ -23,29 +24,24 @@ def _compiled(function: Function) -> Function:
 
 
 @_compiled
-def fill(out: Float32[np.ndarray, " sample"], start: int, pcm: Int16[np.ndarray, " part"], gain: np.float32) -> None:
-    """out[start:] = gain * pcm."""
-    for i in range(len(pcm)):
-        out[start + i] = gain * np.float32(pcm[i])
+def fill(out: Float32[np.ndarray, " part"], sound: Sound, gain: np.float32) -> None:
+    """out = gain * sound. In these loops, an index that can only count up lets the compiler use vectors."""
+    for i in range(len(out)):
+        out[i] = gain * np.float32(sound[i])
 
 
 @_compiled
-def add(
-    out: Float32[np.ndarray, " sample"],
-    start: int,
-    pcm: Int16[np.ndarray, " part"],
-    gain: np.float32,
-    fade: Float32[np.ndarray, " edge"],
-) -> None:
-    """out[start:] += gain * pcm, whose first samples are multiplied by `fade` and its last by the same backwards."""
-    num_samples, num_fade = len(pcm), len(fade)
+def add(out: Float32[np.ndarray, " part"], sound: Sound, gain: np.float32, fade: Float32[np.ndarray, " edge"]) -> None:
+    """out += gain * sound, whose first samples are multiplied by `fade` and its last by the same backwards."""
+    num_samples, num_fade = len(sound), len(fade)
     for i in range(num_fade):
-        out[start + i] += gain * (fade[i] * np.float32(pcm[i]))
-    for i in range(num_fade, num_samples - num_fade):
-        out[start + i] += gain * np.float32(pcm[i])
+        out[i] += gain * (fade[i] * np.float32(sound[i]))
+    middle, between = out[num_fade : num_samples - num_fade], sound[num_fade : num_samples - num_fade]
+    for i in range(len(middle)):
+        middle[i] += gain * np.float32(between[i])
     for i in range(num_fade):
         last = num_samples - 1 - i
-        out[start + last] += gain * (fade[i] * np.float32(pcm[last]))
+        out[last] += gain * (fade[i] * np.float32(sound[last]))
 
 
 @_compiled
@@ -60,17 +56,72 @@ def peak(samples: Float32[np.ndarray, " sample"]) -> float:
 
 @_compiled
 def rounded(samples: Float32[np.ndarray, " sample"], gain: np.float32) -> Int16[np.ndarray, " sample"]:
-    """gain * samples as int16: to the nearest, to even in the middle, clipped."""
+    """gain * samples, which must be under 65,536 then, as int16: to the nearest, to even in the middle, clipped."""
     out = np.empty(len(samples), np.int16)
     scale = gain * np.float32(32768)
     for i in range(len(samples)):
-        value = np.rint(samples[i] * scale)
-        out[i] = np.int16(min(max(value, np.float32(-32768)), np.float32(32767)))
+        value = np.int32(np.rint(samples[i] * scale))
+        out[i] = np.int16(max(min(value, np.int32(32767)), np.int32(-32768)))
     return out
 
 
 @_compiled
-def gated_power(powers: Float64[np.ndarray, " block"], gain: float, absolute: float, relative: float) -> float:
+def add_bands(
+    total: Float64[np.ndarray, "step band"], first: int, bands: Float32[np.ndarray, "own band"], power: float
+) -> None:
+    """total[first:] += power * bands, so far as both go."""
+    num_steps, num_bands = min(len(bands), len(total) - first), bands.shape[1]
+    for i in range(num_steps):
+        for k in range(num_bands):
+            total[first + i, k] += power * bands[i, k]
+
+
+@_compiled
+def stands_above(  # noqa: PLR0913 (a compiled loop takes arrays and numbers, no records)
+    total: Float64[np.ndarray, "step band"],
+    place: int,
+    bands: Float32[np.ndarray, "own band"],
+    power: float,
+    runs: Int64[np.ndarray, "run two"],
+    run_scale: float,
+    floor: float,
+    own_share: float,
+    limit: float,
+) -> Float64[np.ndarray, " run"]:
+    """For each run of a sound, how many dB it stands above everything else in the best of the bands that are its own.
+
+    Args:
+        total: energies of all sounds together.
+        place: the step at which the sound starts.
+        bands: its own energies, before its gain.
+        power: what they are multiplied by.
+        runs: first and end of each run, counted from the sound's start.
+        run_scale: steps for each count of `runs`.
+        floor: energy that is always there besides, in each step and band.
+        own_share: a band with so much of the sound's energy is its own.
+        limit: dB; no value is beyond it, in either direction.
+    """
+    num_bands, num_steps = bands.shape[1], min(len(bands), len(total) - place)
+    decibels, own, others = np.zeros(len(runs)), np.zeros(num_bands), np.zeros(num_bands)
+    for r in range(len(runs)):
+        first = min(int(runs[r, 0] * run_scale + 1e-6), num_steps - 1)
+        end = max(min(int(np.ceil(runs[r, 1] * run_scale - 1e-6)), num_steps), first + 1)
+        own[:], others[:] = 0.0, 0.0
+        for i in range(first, end):
+            for k in range(num_bands):
+                energy = power * bands[i, k]
+                own[k] += energy
+                others[k] += max(total[place + i, k] - energy, 0.0) + floor
+        needed, ratio = own_share * own.sum(), 1e-30
+        for k in range(num_bands):
+            if own[k] >= needed:
+                ratio = max(ratio, own[k] / others[k])
+        decibels[r] = min(max(10 * np.log10(ratio), -limit), limit)
+    return decibels
+
+
+@_compiled
+def gated_power(powers: Float[np.ndarray, " block"], gain: float, absolute: float, relative: float) -> float:
     """Mean of the blocks, amplified by `gain` in power, that pass both gates (BS.1770 eq. 5 to 7); 0 if none does.
 
     Args:
@@ -97,7 +148,7 @@ def gated_power(powers: Float64[np.ndarray, " block"], gain: float, absolute: fl
 
 @_compiled
 def runs_above(
-    levels: Float64[np.ndarray, " level"], threshold: float, gap: int, blip: int
+    levels: Float[np.ndarray, " level"], threshold: float, gap: int, blip: int
 ) -> Int64[np.ndarray, "run two"]:
     """First level and end of each run above a threshold.
 

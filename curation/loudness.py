@@ -63,10 +63,22 @@ def step_samples(sample_rate: int) -> int:
 
 def step_energies(samples: Floats, sample_rate: int) -> Floats:
     """Sum of squares after K-weighting in each whole step of 0.1 s; before the first there is silence."""
+    weighted = _k_weighted(samples, sample_rate)
+    return _sums_of_squares(weighted, sample_rate)
+
+
+def starting_energies(samples: Floats, sample_rate: int) -> Floats:
+    """The same for each step as if the signal began with it. It sets a filter that forgets in 0.1 s apart (to 1e-9)."""
     step = step_samples(sample_rate)
-    weighted = _k_weighted(samples, sample_rate)[: len(samples) // step * step]
-    energies: Floats = np.square(weighted, out=weighted).reshape(-1, step).sum(axis=1)
-    return energies
+    steps = samples[: len(samples) // step * step].reshape(-1, step)
+    weighted = scipy.signal.lfilter(*_k_weighting(sample_rate), steps, axis=1)
+    return _sums_of_squares(weighted.reshape(-1), sample_rate)
+
+
+def _sums_of_squares(weighted: Floats, sample_rate: int) -> Floats:
+    step = step_samples(sample_rate)
+    sums: Floats = np.square(weighted[: len(weighted) // step * step]).reshape(-1, step).sum(axis=1)
+    return sums
 
 
 def step_powers(energies: Floats, sample_rate: int) -> Floats:

@@ -6,70 +6,62 @@ used, an event's SNR refers to the background's target LUFS, quarter-sine fades 
 and a sum that leaves [-1, 1] is scaled to just touch it. It adds in 32-bit floats, Scaper in 64: a
 sample may differ by 1 of 32,768.
 
-An event of which nothing rises above the recipe's threshold would be a label without a sound. It is
-left out of the mixture and of the labels.
+Labels come first, from what the bank knows of its clips; audio is mixed when it is asked for, or where only the
+mixture itself tells whether it would clip.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from curation import kernels
-from curation.activity import stretches_above
+from curation.activity import active_runs
+from curation.bands import band_energies, step_length
 from curation.bank import Bank
 from curation.config import Recipe
-from curation.loudness import block_powers, gated_lufs, integrated_lufs, step_energies, step_powers, step_samples
+from curation.effects import EventEffects, band_limited, processed, reverberated, synthetic_room
+from curation.loops import looped
+from curation.loudness import block_powers, gated_lufs, integrated_lufs, step_powers, step_samples
 from curation.measures import FADE, Measures, fade_ends, measure_event, quarter_sine
-from curation.plan import Plan, PlannedBackground, PlannedEvent
+from curation.plan import Plan, PlannedEvent, PlannedRoom
+from curation.rendered import Energies, Measured, Mixture, Rendered, finished
+from curation.slices import measured_slice
 from curation.source_clip import SourceClip
 from manifests.audio import to_int16
-from manifests.errors import FlamError
-from manifests.schema import Background, Event, Stretch
-from manifests.validate import off_target
 
 Floats = npt.NDArray[np.floating[Any]]
 Pcm = npt.NDArray[np.int16]
+Sound = Pcm | npt.NDArray[np.float32]
 
 _Key = tuple[int, int, int]  # a slice: clip, first sample, number of samples
 
 _TO_FLOAT = 1 / 32768  # a power of two: exact
-_CROSSFADE = 0.05  # at least so many seconds, in which a looped background's end passes into its start
+_PER_DB = math.log(10) / 20
 _CLIPPING_MARGIN = 1e-10  # Scaper's
-_CACHED_SLICES = 2048  # about 10 kB each
+_SURELY_BELOW = 0.999  # a sum of peaks under this does not reach 1 by rounding
+_KNOWN = 4096  # sounds; about 1 kB each, and 30 kB of a slice
+_KNOWN_LOOPS = 1024  # about 10 kB each
+_PLAIN = EventEffects()
+_NO_RUNS = np.zeros((0, 2), np.int64)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mixture:
-    """A rendered soundscape: samples and the parts of its row that only rendering can tell."""
+class _Heard(NamedTuple):
+    """A sound before its gain."""
 
-    samples: Pcm
-    background: Background
-    events: list[Event]
-    num_inaudible: int  # planned events that were left out
-    mix_gain_db: float
+    lufs: float  # before its fades
+    measures: Measures  # with them
+    peak: float  # at most
+    samples: npt.NDArray[np.float32] | None  # as effects left it; None: as it is in the bank
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """A sound as it is in the finished mixture. `activity` counts from its own first sample."""
+class _Behind(NamedTuple):
+    """A background before its gain."""
 
-    gain_db: float  # applied to the prepared clip, without the mixture's own gain
-    lufs: float
-    activity: list[Stretch]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rendered:
-    """What an engine makes of a plan."""
-
-    samples: Pcm
-    mix_gain: float
-    background: Measured
-    events: list[Measured]
+    powers: Floats  # of its loudness blocks
+    bands: Energies
+    samples: npt.NDArray[np.float32] | None
 
 
 class Mixer:
@@ -79,134 +71,222 @@ class Mixer:
         self.bank, self.recipe = bank, recipe
         self._fade = quarter_sine(int(recipe.fade * bank.sample_rate))
         self._mixed = np.zeros(0, np.float32)  # used again and again: new memory costs more than the arithmetic
-        self._slices: dict[_Key, tuple[float, Measures]] = {}
-        self._loops: dict[int, Floats] = {}
+        self._known: dict[_Key, _Heard] = {}
+        self._loops: dict[int, tuple[Pcm, Pcm]] = {}
+        self._room: tuple[PlannedRoom | None, npt.NDArray[np.float32]] = None, np.zeros(0, np.float32)  # the last one
 
-    def mix(self, plan: Plan) -> Mixture:
-        """A plan's soundscape, rounded once to int16; labels are measured from what was mixed."""
-        return finished(plan, self.bank, self._render)
+    def mix(self, plan: Plan, *, audio: bool = True) -> Mixture:
+        """A plan's soundscape, rounded once to int16, and labels measured from what is mixed; or the labels alone."""
+        return finished(plan, self.bank, self.recipe, self._render, audio=audio)
 
     def _render(self, plan: Plan) -> Rendered:
-        pieces = background_pieces(plan, self.bank)
-        powers = self._background_powers(plan, pieces)
-        background_gain_db = plan.background.lufs - gated_lufs(powers)
-        measured = [self._measured(event) for event in plan.events]
+        behind = self._behind(plan)
+        behind_db = plan.background.lufs - gated_lufs(behind.powers)
+        heard = [self._heard(event, plan) for event in plan.events]
         gains_db = [
-            plan.background.lufs + event.snr_db - lufs for event, (lufs, _) in zip(plan.events, measured, strict=True)
+            plan.background.lufs + event.snr_db - sound.lufs for event, sound in zip(plan.events, heard, strict=True)
         ]
-        mix_gain = self._mix(plan, pieces, background_gain_db, gains_db)
-        lufs = gated_lufs(powers, mix_gain * from_db(background_gain_db))
+        gains = [from_db(gain_db) for gain_db in gains_db]
+        mix_gain, is_mixed = 1.0, False
+        if _highest_peak(plan, from_db(behind_db), gains, heard) > _SURELY_BELOW:
+            self._mix(plan, behind, from_db(behind_db), heard, gains)
+            peak, is_mixed = kernels.peak(self._mixed), True
+            mix_gain = 1.0 if peak <= 1 else 1.0 / (peak + _CLIPPING_MARGIN)
+
+        def samples() -> Pcm:
+            if not is_mixed:
+                self._mix(plan, behind, from_db(behind_db), heard, gains)
+            return kernels.rounded(self._mixed, np.float32(mix_gain))
+
+        factor = mix_gain * from_db(behind_db)
         return Rendered(
-            samples=kernels.rounded(self._mixed, np.float32(mix_gain)),
+            samples=samples,
             mix_gain=mix_gain,
-            background=Measured(gain_db=background_gain_db, lufs=lufs, activity=[]),
+            background=Measured(
+                gain_db=behind_db,
+                lufs=gated_lufs(behind.powers, factor),
+                runs=_NO_RUNS,
+                bands=behind.bands,
+                factor=factor,
+            ),
             events=[
-                self._amplified(event, measures, gain_db, mix_gain)
-                for event, (_, measures), gain_db in zip(plan.events, measured, gains_db, strict=True)
+                self._amplified(sound.measures, gain_db, mix_gain * gain)
+                for sound, gain_db, gain in zip(heard, gains_db, gains, strict=True)
             ],
         )
 
-    def _mix(self, plan: Plan, pieces: list[Pcm], background_gain_db: float, gains_db: list[float]) -> float:
-        """Fill the mixture; gives the factor by which it must be scaled to stay in [-1, 1]."""
+    def _mix(self, plan: Plan, behind: _Behind, behind_gain: float, heard: list[_Heard], gains: list[float]) -> None:
+        """Fill the mixture."""
         if len(self._mixed) != plan.num_samples:
             self._mixed = np.empty(plan.num_samples, np.float32)
-        gain, position = np.float32(from_db(background_gain_db) * _TO_FLOAT), 0
-        for piece in pieces:
-            kernels.fill(self._mixed, position, piece, gain)
-            position += len(piece)
-        for event, gain_db in zip(plan.events, gains_db, strict=True):
-            pcm = event_pcm(event, self.bank)
-            kernels.add(self._mixed, event.start, pcm, np.float32(from_db(gain_db) * _TO_FLOAT), self._fade)
-        peak = kernels.peak(self._mixed)
-        return 1.0 if peak <= 1 else 1.0 / (peak + _CLIPPING_MARGIN)
+        if behind.samples is not None:
+            kernels.fill(self._mixed, behind.samples, np.float32(behind_gain))
+        else:
+            position = 0
+            for piece in self._pieces(plan):
+                kernels.fill(self._mixed[position : position + len(piece)], piece, np.float32(behind_gain * _TO_FLOAT))
+                position += len(piece)
+        for event, sound, gain in zip(plan.events, heard, gains, strict=True):
+            part = self._mixed[event.start : event.start + event.num_samples]
+            if sound.samples is not None:
+                kernels.add(part, sound.samples, np.float32(gain), self._fade)
+            else:
+                kernels.add(part, event_pcm(event, self.bank), np.float32(gain * _TO_FLOAT), self._fade)
 
-    def _background_powers(self, plan: Plan, pieces: list[Pcm]) -> Floats:
-        """Of the slice's loudness blocks, from the bank's energies; only its first step has a filter of its own.
+    def _pieces(self, plan: Plan) -> list[Pcm]:
+        clip = plan.background.clip
+        if self.bank.clips[clip].num_samples >= plan.num_samples:
+            return background_pieces(plan, self.bank)
+        if clip not in self._loops:
+            if len(self._loops) >= _KNOWN_LOOPS:
+                self._loops.clear()
+            self._loops[clip] = loop_pieces(self.bank.clips[clip], self.bank)
+        return background_pieces(plan, self.bank, self._loops[clip])
 
-        The filter forgets in a tenth of a second what came before (1e-9 is left).
-        """
+    def _behind(self, plan: Plan) -> _Behind:
+        if plan.microphone is None:
+            return _Behind(powers=self._background_powers(plan), bands=self._background_bands(plan), samples=None)
+        samples = band_limited(
+            np.concatenate(self._pieces(plan)) * np.float32(_TO_FLOAT),
+            low_hz=plan.microphone.low_hz,
+            high_hz=plan.microphone.high_hz,
+            sample_rate=self.bank.sample_rate,
+        )
+        return _Behind(
+            powers=block_powers(samples, self.bank.sample_rate),
+            bands=band_energies(samples, self.bank.sample_rate),
+            samples=samples,
+        )
+
+    def _background_powers(self, plan: Plan) -> Floats:
+        """Of the slice's loudness blocks, from the bank's energies."""
         rate, num_samples = self.bank.sample_rate, plan.num_samples
         step = step_samples(rate)
         if step * 10 != rate or num_samples % step:
-            return block_powers(np.concatenate(pieces) * _TO_FLOAT, rate)
+            return block_powers(np.concatenate(self._pieces(plan)) * _TO_FLOAT, rate)
         clip = self.bank.clips[plan.background.clip]
-        first = plan.background.source_start // step
+        measures, first, num_steps = self.bank.measures(clip), plan.background.source_start // step, num_samples // step
         if clip.num_samples >= num_samples:
-            energies = self.bank.measures(clip).powers[first : first + num_samples // step].copy()
+            energies = measures.energies[first : first + num_steps].astype(np.float64)
+            energies[0] = measures.starts[first]
         else:
-            energies = np.resize(np.roll(self._loop_energies(plan.background.clip), -first), num_samples // step)
-        energies[:1] = step_energies(np.concatenate(_first_pieces(step, pieces)) * _TO_FLOAT, rate)
+            first %= len(measures.loop_energies)
+            energies = np.resize(np.roll(measures.loop_energies, -first), num_steps).astype(np.float64)
+            energies[0] = measures.loop_starts[first]
         return step_powers(energies, rate)
 
-    def _loop_energies(self, clip: int) -> Floats:
-        """K-weighted energies of a looped clip's steps, when the filter has heard the loop before."""
-        if clip not in self._loops:
-            loop = np.concatenate(loop_pieces(self.bank.clips[clip], self.bank))
-            energies = step_energies(np.tile(loop, 2) * _TO_FLOAT, self.bank.sample_rate)
-            self._loops[clip] = energies[len(energies) // 2 :]
-        return self._loops[clip]
+    def _background_bands(self, plan: Plan) -> Energies:
+        clip, step = self.bank.clips[plan.background.clip], step_length(self.bank.sample_rate)
+        bands, first = self.bank.measures(clip).bands, round(plan.background.source_start / step)
+        num_steps = -(-plan.num_samples // step)
+        if clip.num_samples >= plan.num_samples:
+            return bands[first : first + num_steps]
+        loop = bands[: len(self.bank.measures(clip).loop_energies) * step_samples(self.bank.sample_rate) // step]
+        return np.take(loop, np.arange(first, first + num_steps), axis=0, mode="wrap")
 
-    def _measured(self, event: PlannedEvent) -> tuple[float, Measures]:
-        """LUFS before the fades, from which the gain follows, and measures after them: the bank's for a whole clip."""
-        clip, rate = self.bank.clips[event.clip], self.bank.sample_rate
-        if event.num_samples == clip.num_samples and clip.num_powers and self.recipe.fade == FADE:
-            return clip.lufs, self.bank.measures(clip)
+    def _heard(self, event: PlannedEvent, plan: Plan) -> _Heard:
+        """Measured before its gain, from which that follows: by the bank for a whole clip as it is."""
+        if plan.room is not None or plan.microphone is not None or event.effects != _PLAIN:
+            samples = self._processed(event, plan)
+            return self._measured(samples, samples)
         key = (event.clip, event.source_start, event.num_samples)
-        if key not in self._slices:
-            if len(self._slices) >= _CACHED_SLICES:
-                self._slices.clear()
-            samples = event_pcm(event, self.bank) * _TO_FLOAT
-            lufs = integrated_lufs(samples, rate)
-            fade_ends(samples, self._fade)
-            self._slices[key] = lufs, measure_event(samples, rate)
-        return self._slices[key]
+        if key not in self._known:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[key] = self._heard_as_it_is(event)
+        return self._known[key]
 
-    def _amplified(self, event: PlannedEvent, measures: Measures, gain_db: float, mix_gain: float) -> Measured:
-        total = mix_gain * from_db(gain_db)
-        activity = stretches_above(
-            measures.levels_dbfs,
-            threshold_dbfs=self.recipe.activity_dbfs - 20 * math.log10(total),
-            duration=event.num_samples / self.bank.sample_rate,
+    def _heard_as_it_is(self, event: PlannedEvent) -> _Heard:
+        clip = self.bank.clips[event.clip]
+        if event.num_samples == clip.num_samples and self.recipe.fade == FADE:
+            measures = self.bank.measures(clip)
+            if len(measures.powers):
+                return _Heard(lufs=clip.lufs, measures=measures, peak=1.0, samples=None)
+        samples = event_pcm(event, self.bank) * np.float32(_TO_FLOAT)
+        measured = measured_slice(
+            samples,
+            self.bank.measures(clip),
+            event.source_start,
+            fade=self._fade,
+            sample_rate=self.bank.sample_rate,
         )
-        lufs = gated_lufs(measures.powers, total)
-        return Measured(gain_db=gain_db, lufs=lufs, activity=activity)
+        if measured is None:
+            return self._measured(samples, None)
+        return _Heard(lufs=measured[0], measures=measured[1], peak=1.0, samples=None)
+
+    def _measured(self, samples: npt.NDArray[np.float32], processed: npt.NDArray[np.float32] | None) -> _Heard:
+        faded = samples.astype(np.float64)
+        fade_ends(faded, self._fade)
+        return _Heard(
+            lufs=integrated_lufs(samples, self.bank.sample_rate),
+            measures=measure_event(faded, self.bank.sample_rate),
+            peak=kernels.peak(samples),
+            samples=processed,
+        )
+
+    def _processed(self, event: PlannedEvent, plan: Plan) -> npt.NDArray[np.float32]:
+        """The event's own sound as the soundscape's room and microphone let it be heard, before its gain."""
+        rate = self.bank.sample_rate
+        samples = processed(event_pcm(event, self.bank) * np.float32(_TO_FLOAT), event.effects, rate)
+        if plan.room is not None:
+            samples = samples.copy()
+            fade_ends(samples, self._fade)  # where a slice begins or ends, the room must not hear a click
+            samples = reverberated(samples, self._room_response(plan.room))
+        if plan.microphone is not None:
+            low_hz, high_hz = plan.microphone.low_hz, plan.microphone.high_hz
+            samples = band_limited(samples, low_hz=low_hz, high_hz=high_hz, sample_rate=rate)
+        missing = max(event.num_samples - len(samples), 0)
+        return np.pad(samples, (0, missing))[: event.num_samples]
+
+    def _room_response(self, room: PlannedRoom) -> npt.NDArray[np.float32]:
+        """The room's answer to an impulse; the direct sound is 1.0."""
+        if self._room[0] != room:
+            if room.clip is None:
+                rate = self.bank.sample_rate
+                response = synthetic_room(room.seed, rt60=room.rt60, direct_db=room.direct_db, sample_rate=rate)
+            else:
+                response = self.bank.samples(self.bank.clips[room.clip]).astype(np.float32)
+                response /= np.abs(response).max()
+            self._room = room, response
+        return self._room[1]
+
+    def _amplified(self, measures: Measures, gain_db: float, factor: float) -> Measured:
+        threshold_dbfs = self.recipe.activity_dbfs - 20 * math.log10(factor)
+        return Measured(
+            gain_db=gain_db,
+            lufs=gated_lufs(measures.powers, factor),
+            runs=active_runs(measures.levels_dbfs, threshold_dbfs=threshold_dbfs),
+            bands=measures.bands,
+            factor=factor,
+        )
 
 
-def finished(plan: Plan, bank: Bank, render: Callable[[Plan], Rendered]) -> Mixture:
-    """The soundscape that an engine renders from a plan, without the events that are inaudible.
+def _highest_peak(plan: Plan, behind_gain: float, gains: list[float], heard: list[_Heard]) -> float:
+    """What the mixture's peak can be at most: the background's is at most 1 before its gain if nothing filtered it."""
+    if plan.microphone is not None:
+        return math.inf
+    highest = 0.0
+    spans = [
+        (event.start, event.start + event.num_samples, gain * sound.peak)
+        for event, gain, sound in zip(plan.events, gains, heard, strict=True)
+    ]
+    for point, _, _ in spans:
+        highest = max(highest, sum(peak for start, end, peak in spans if start <= point < end))
+    return behind_gain + highest
 
-    Without them less may be taken off the mixture to keep it from clipping: it is rendered again.
+
+def background_pieces(plan: Plan, bank: Bank, loop: tuple[Pcm, Pcm] | None = None) -> list[Pcm]:
+    """The background's slice, one part after another; a clip shorter than the soundscape is looped.
+
+    Args:
+        plan: of the soundscape.
+        bank: of the clip.
+        loop: the clip's `loop_pieces`, if they are at hand.
     """
-    audible, rendered = plan, render(plan)
-    while silent := [i for i, event in enumerate(rendered.events) if not event.activity]:
-        audible = audible.without(silent)
-        rendered = render(audible)
-    mix_gain_db = 20 * math.log10(rendered.mix_gain)
-    background = _background_row(audible.background, rendered.background, bank)
-    if wrong := off_target(background, mix_gain_db):
-        raise FlamError(
-            f"soundscape {plan.index}: the background {background.origin} (source {background.source_id}), taken "
-            f"from {background.source_start / bank.sample_rate:g} s on, {wrong}: it is silent there or nearly so; make "
-            "the bank without it"
-        )
-    return Mixture(
-        samples=rendered.samples,
-        background=background,
-        events=[
-            _event_row(event, measured, rendered.background, bank)
-            for event, measured in zip(audible.events, rendered.events, strict=True)
-        ],
-        num_inaudible=len(plan.events) - len(audible.events),
-        mix_gain_db=mix_gain_db,
-    )
-
-
-def background_pieces(plan: Plan, bank: Bank) -> list[Pcm]:
-    """The background's slice, one part after another; a clip shorter than the soundscape is looped."""
     clip, start = bank.clips[plan.background.clip], plan.background.source_start
     if clip.num_samples >= plan.num_samples:
         return [bank.samples(clip, start, plan.num_samples)]
-    head, body = loop_pieces(clip, bank)
+    head, body = loop or loop_pieces(clip, bank)
     start %= len(head) + len(body)
     pieces = [head[start:], body[max(start - len(head), 0) :]]
     missing = plan.num_samples - len(pieces[0]) - len(pieces[1])
@@ -215,16 +295,9 @@ def background_pieces(plan: Plan, bank: Bank) -> list[Pcm]:
 
 
 def loop_pieces(clip: SourceClip, bank: Bank) -> tuple[Pcm, Pcm]:
-    """A clip that may be repeated, a whole number of loudness steps long: its start, and what follows.
-
-    Where the loop closes, the clip's end passes into its start with an equal-power crossfade.
-    """
-    whole, step = bank.samples(clip), step_samples(bank.sample_rate)
-    length = (len(whole) - round(_CROSSFADE * bank.sample_rate)) // step * step
-    overlap = len(whole) - length
-    angle = np.linspace(0, np.pi / 2, overlap)
-    head = (whole[:overlap] * np.sin(angle) + whole[length:] * np.cos(angle)) * _TO_FLOAT
-    return to_int16(head), whole[overlap:length]
+    """A clip as a loop: its start, into which its end passes, and what follows."""
+    head, body = looped(bank.samples(clip), bank.sample_rate)
+    return to_int16(head * _TO_FLOAT), body
 
 
 def _first_pieces(num_samples: int, pieces: list[Pcm]) -> list[Pcm]:
@@ -238,60 +311,10 @@ def _first_pieces(num_samples: int, pieces: list[Pcm]) -> list[Pcm]:
 
 
 def event_pcm(event: PlannedEvent, bank: Bank) -> Pcm:
-    """The event's slice, before gain and fades."""
-    return bank.samples(bank.clips[event.clip], event.source_start, event.num_samples)
+    """The event's slice as it is in the bank."""
+    return bank.samples(bank.clips[event.clip], event.source_start, event.source_samples)
 
 
 def from_db(gain_db: float) -> float:
-    """A gain in dB as a factor, as Scaper computes it."""
-    return float(np.exp(gain_db * np.log(10) / 20))
-
-
-def _background_row(planned: PlannedBackground, measured: Measured, bank: Bank) -> Background:
-    clip = bank.clips[planned.clip]
-    return Background(
-        label=clip.label,
-        cluster=clip.cluster,
-        contains=clip.contains,
-        source_id=clip.source_id,
-        source_start=planned.source_start,
-        origin=clip.origin,
-        origin_start=_origin_start(clip, planned.source_start, bank),
-        target_lufs=planned.lufs,
-        lufs=measured.lufs,
-        gain_db=measured.gain_db,
-        licence=clip.licence,
-        author=clip.author,
-    )
-
-
-def _event_row(event: PlannedEvent, measured: Measured, background: Measured, bank: Bank) -> Event:
-    clip = bank.clips[event.clip]
-    onset = event.start / bank.sample_rate
-    offset = (event.start + event.num_samples) / bank.sample_rate
-    return Event(
-        label=clip.label,
-        cluster=clip.cluster,
-        contains=clip.contains,
-        onset=onset,
-        offset=offset,
-        activity=[
-            Stretch(onset=onset + stretch.onset, offset=min(onset + stretch.offset, offset))
-            for stretch in measured.activity
-        ],
-        start=event.start,
-        num_samples=event.num_samples,
-        source_id=clip.source_id,
-        source_start=event.source_start,
-        origin=clip.origin,
-        origin_start=_origin_start(clip, event.source_start, bank),
-        target_snr_db=event.snr_db,
-        snr_db=measured.lufs - background.lufs,
-        gain_db=measured.gain_db,
-        licence=clip.licence,
-        author=clip.author,
-    )
-
-
-def _origin_start(clip: SourceClip, source_start: int, bank: Bank) -> int:
-    return clip.origin_start + round(source_start * clip.origin_sample_rate / bank.sample_rate)
+    """A gain in dB as a factor."""
+    return math.exp(gain_db * _PER_DB)

@@ -5,23 +5,24 @@ many soundscapes there are nor on the order in which they are made.
 """
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
-import numpy.typing as npt
 
+from curation.catalogue import Catalogue
 from curation.config import Recipe
-from curation.loudness import step_samples
-from curation.source_clip import SourceClip
-from manifests.errors import FlamError
-from manifests.schema import SPLITS, Split
+from curation.distributions import Constant
+from curation.effects import EventEffects, processed_length
+from curation.placing import Part, draw_background_start, draw_pieces, draw_slice, draw_starts, most_at_once
+from manifests.schema import Split
 
-Indices = npt.NDArray[np.intp]
-
-_MAX_DRAWS = 100
-_DRAWS_A_COPY = 20  # of places that keep to the polyphony, before one copy less is tried
+_PLAIN = EventEffects()
+_DRAWS_A_PART = 20  # of places that keep to the polyphony, before one part less is tried
+_MAX_SEED = 2**63
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,13 +39,33 @@ class PlannedBackground:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedEvent:
-    """A slice of a foreground clip and its place. Positions are samples at the bank's rate."""
+    """A slice of a foreground clip, what is done to it, and its place. Positions are samples at the bank's rate."""
 
     clip: int
     source_start: int
-    num_samples: int
+    source_samples: int
     start: int  # in the soundscape
+    num_samples: int  # there, after its effects, with the room's answer to it
     snr_db: float  # its LUFS minus the background's
+    effects: EventEffects = _PLAIN
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedRoom:
+    """The room of all events: a clip of the bank, or one synthesised from a seed."""
+
+    clip: int | None
+    seed: int
+    rt60: float  # seconds
+    direct_db: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedMicrophone:
+    """The pass band of everything."""
+
+    low_hz: float
+    high_hz: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +77,8 @@ class Plan:
     num_samples: int
     background: PlannedBackground
     events: tuple[PlannedEvent, ...]  # by start
+    room: PlannedRoom | None = None
+    microphone: PlannedMicrophone | None = None
 
     def without(self, events: Iterable[int]) -> "Plan":
         """The plan with the events at these places left out."""
@@ -64,282 +87,168 @@ class Plan:
         return dataclasses.replace(self, events=kept)
 
 
-class Catalogue:
-    """The clips of a bank as plans need them: by split and role, and which exclude each other."""
-
-    def __init__(self, clips: Sequence[SourceClip], *, sample_rate: int, recipe: Recipe) -> None:
-        self.clips = clips
-        self.sample_rate = sample_rate
-        # Scaper cannot fade a sound that is shorter than its fades.
-        self.min_samples = 2 * int(recipe.fade * sample_rate)
-        self.num_too_short = 0
-        held_out = _held_out(recipe, clips)
-        foregrounds: dict[str, list[int]] = defaultdict(list)
-        backgrounds: dict[str, list[int]] = defaultdict(list)
-        for index, clip in enumerate(clips):
-            if clip.split != "test" and _clusters(clip) & held_out:
-                continue
-            if clip.role == "background":
-                backgrounds[clip.split].append(index)
-            elif clip.num_samples >= max(1, self.min_samples):
-                foregrounds[clip.split].append(index)
-            else:
-                self.num_too_short += 1
-        self._pools = {
-            split: _Pool(clips, foregrounds[split], backgrounds[split])
-            for split in SPLITS
-            if foregrounds[split] and backgrounds[split]
-        }
-        self._pools = {split: pool for split, pool in self._pools.items() if len(pool.backgrounds)}
-
-    @property
-    def splits(self) -> list[Split]:
-        """Splits with a foreground and a background that may be heard together."""
-        return [split for split in SPLITS if split in self._pools]
-
-    def pool(self, split: Split) -> "_Pool":
-        """The clips of a split."""
-        return self._pools[split]
-
-    def shares(self, recipe: Recipe, split: Split | None) -> dict[Split, float]:
-        """How likely each split is: the recipe's shares, over the splits that the bank can serve.
-
-        Raises FlamError if there is none, or not the one asked for.
-        """
-        if split is not None:
-            if split not in self._pools:
-                raise FlamError(self._missing(f"split {split}", [split]))
-            return {split: 1.0}
-        weights: dict[Split, float] = {name: getattr(recipe.split, name) for name in self.splits}
-        total = sum(weights.values())
-        if total <= 0:
-            wanted = [name for name in SPLITS if getattr(recipe.split, name) > 0]
-            raise FlamError(self._missing("any split that the recipe asks for", wanted))
-        return {name: weight / total for name, weight in weights.items() if weight > 0}
-
-    def _missing(self, what: str, splits: Sequence[str]) -> str:
-        roles = ("foreground", "background")
-        counts = [
-            f"{split}: "
-            + " and ".join(
-                f"{sum(clip.split == split and clip.role == role for clip in self.clips)} {role}s" for role in roles
-            )
-            for split in splits
-        ]
-        return (
-            f"the bank has no usable foreground and background for {what} ({'; '.join(counts)}); "
-            "each split needs both, of different clusters: add sounds to the bank"
-        )
-
-
-class _Pool:
-    """The clips of one split."""
-
-    def __init__(self, clips: Sequence[SourceClip], foregrounds: list[int], backgrounds: list[int]) -> None:
-        self.foregrounds: Indices = np.array(foregrounds)
-        names = sorted({clips[index].label for index in foregrounds})
-        codes = {name: code for code, name in enumerate(names)}
-        self.labels: Indices = np.array([codes[clips[index].label] for index in foregrounds])
-        holding: dict[str, list[int]] = defaultdict(list)
-        for place, index in enumerate(foregrounds):
-            for cluster in _clusters(clips[index]):
-                holding[cluster].append(place)
-        self._excluded = {
-            index: _union(holding.get(cluster, []) for cluster in _clusters(clips[index])) for index in backgrounds
-        }
-        usable = [index for index in backgrounds if len(self._excluded[index]) < len(foregrounds)]
-        self.backgrounds: Indices = np.array(usable)
-
-    def draw_background(self, rng: np.random.Generator) -> int:
-        """One background clip, all equally likely."""
-        return int(self.backgrounds[rng.integers(len(self.backgrounds))])
-
-    def draw_foregrounds(self, rng: np.random.Generator, *, background: int, count: int, balance: str) -> Indices:
-        """Different foreground clips, fewer than `count` if there are not so many.
-
-        None shares a cluster with what can be heard in the background.
-        """
-        excluded = self._excluded[background]
-        allowed = len(self.foregrounds) - len(excluded)
-        count = min(count, allowed)
-        if balance == "sources":
-            ranks = rng.choice(allowed, size=count, replace=False)
-            return np.asarray(self.foregrounds[_skip(ranks, excluded)])
-        places = _skip(np.arange(allowed), excluded)
-        counts = np.bincount(self.labels)[self.labels[places]]
-        # The smallest of exponential draws, each scaled by its label's size: a weighted draw
-        # without replacement in which every label is equally likely at first.
-        order = np.argsort(rng.exponential(size=allowed) * counts)
-        return np.asarray(self.foregrounds[places[order[:count]]])
-
-
-def _clusters(clip: SourceClip) -> set[str]:
-    return {clip.cluster, *clip.contains}
-
-
-def _held_out(recipe: Recipe, clips: Sequence[SourceClip]) -> set[str]:
-    """The clusters that the recipe holds out; for a label those of its clips, since one sound has many labels."""
-    held_out: set[str] = set()
-    for name in recipe.hold_out:
-        found = {clip.cluster for clip in clips if clip.label == name}
-        if any(name in _clusters(clip) for clip in clips):
-            found.add(name)
-        if not found:
-            raise FlamError(f"recipe {recipe.name}: hold_out names {name!r}, but no clip of the bank has that label")
-        held_out |= found
-    return held_out
-
-
-def _union(places: Iterable[Sequence[int]]) -> Indices:
-    return np.array(sorted({place for group in places for place in group}), dtype=np.intp)
-
-
-def _skip(ranks: Indices, excluded: Indices) -> Indices:
-    """Places of the elements with these ranks among those that are not excluded (sorted)."""
-    return ranks + np.searchsorted(excluded - np.arange(len(excluded)), ranks, side="right")
-
-
 def plan(index: int, *, catalogue: Catalogue, recipe: Recipe, seed: int, split: Split | None = None) -> Plan:
-    """Soundscape `index`: its split, background and events.
+    """Soundscape `index`: its split, background, events, room and microphone.
 
     Args:
         index: number of the soundscape in its dataset.
-        catalogue: the bank's clips.
+        catalogue: the bank's clips, for this recipe.
         recipe: the distributions.
         seed: of the whole dataset.
         split: put every soundscape there, instead of drawing it by the recipe's shares.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
-    num_samples = round(recipe.duration * catalogue.sample_rate)
-    drawn = _draw_split(rng.random(), catalogue.shares(recipe, split))
-    pool = catalogue.pool(drawn)
-    background = pool.draw_background(rng)
-    chosen = pool.draw_foregrounds(rng, background=background, count=recipe.events.sample(rng), balance=recipe.balance)
-    planned = PlannedBackground(
-        clip=background,
-        source_start=_draw_background_start(
-            rng, catalogue.clips[background], num_samples=num_samples, sample_rate=catalogue.sample_rate
-        ),
-        lufs=recipe.background_lufs.sample(rng),
-    )
-    events: list[PlannedEvent] = []
-    for clip in chosen:
-        events += _place(int(clip), rng, catalogue, recipe=recipe, num_samples=num_samples, beside=events)
-    return Plan(
-        index=index,
-        split=drawn,
-        num_samples=num_samples,
-        background=planned,
-        events=tuple(sorted(events, key=lambda event: (event.start, event.clip))),
-    )
+    return _Drawer(rng, catalogue, recipe, split).plan(index)
 
 
-def _draw_split(uniform: float, shares: dict[Split, float]) -> Split:
-    names = list(shares)
-    place = np.searchsorted(np.cumsum(list(shares.values())), uniform, side="right")
-    return names[min(int(place), len(names) - 1)]
+class _Drawer:
+    """Draws one plan."""
 
+    def __init__(self, rng: np.random.Generator, catalogue: Catalogue, recipe: Recipe, wanted: Split | None) -> None:
+        self.rng, self.catalogue, self.recipe = rng, catalogue, recipe
+        shares = catalogue.shares(wanted)
+        place = bisect_right(list(accumulate(shares.values())), rng.random())
+        self.split = list(shares)[min(place, len(shares) - 1)]
+        self.pool = catalogue.pool(self.split)
+        seconds = recipe.duration.sample(rng)
+        if not isinstance(recipe.duration, Constant):
+            seconds = round(seconds, 1)  # a whole number of loudness steps
+        self.num_samples = round(seconds * catalogue.sample_rate)
+        self.events: list[PlannedEvent] = []
+        self.room_samples = 0  # by which the room's answer is longer than the sound
 
-def _place(
-    index: int,
-    rng: np.random.Generator,
-    catalogue: Catalogue,
-    *,
-    recipe: Recipe,
-    num_samples: int,
-    beside: Sequence[PlannedEvent],
-) -> list[PlannedEvent]:
-    """The copies of one source, as many as drawn and fit; no two of them over each other."""
-    clip = catalogue.clips[index]
-    longest = max(min(round(recipe.max_event_duration * catalogue.sample_rate), num_samples), 1)
-    length = min(clip.num_samples, longest)
-    source_start = _draw_slice(rng, clip, length=length, sample_rate=catalogue.sample_rate)
-    copies = recipe.repeats.sample(rng) if clip.duration < recipe.repeat_below else 1
-    copies = min(copies, num_samples // length)
-    starts = _draw_starts(rng, copies=copies, length=length, num_samples=num_samples)
-    if recipe.polyphony is not None:
-        draws = 1
-        while copies and not _fits(starts, length, beside, polyphony=recipe.polyphony):
-            copies -= draws % _DRAWS_A_COPY == 0
-            starts = _draw_starts(rng, copies=copies, length=length, num_samples=num_samples)
-            draws += 1
-    return [
-        PlannedEvent(
-            clip=index,
-            source_start=source_start,
-            num_samples=length,
-            start=int(start),
-            snr_db=recipe.snr_db.sample(rng),
+    def plan(self, index: int) -> Plan:
+        recipe, rng = self.recipe, self.rng
+        kind = rng.random()
+        near_silent = kind < recipe.near_silent
+        empty = kind < recipe.near_silent + recipe.background_only
+        background = self._background(near_silent=near_silent)
+        room = None if empty else self._room()
+        if not empty:
+            count = recipe.events.sample(rng)
+            for clip in self.pool.draw_foregrounds(rng, background=background.clip, count=count):
+                self.events += self._events_of(clip)
+        return Plan(
+            index=index,
+            split=self.split,
+            num_samples=self.num_samples,
+            background=background,
+            events=tuple(sorted(self.events, key=lambda event: (event.start, event.clip))),
+            room=room,
+            microphone=self._microphone(),
         )
-        for start in starts
-    ]
 
+    def _background(self, *, near_silent: bool) -> PlannedBackground:
+        clip = self.pool.draw_background(self.rng)
+        lufs = self.recipe.near_silent_lufs if near_silent else self.recipe.background_lufs
+        return PlannedBackground(
+            clip=clip,
+            source_start=draw_background_start(
+                self.rng,
+                self.catalogue.clips[clip],
+                self.catalogue.activity(clip),
+                num_samples=self.num_samples,
+                sample_rate=self.catalogue.sample_rate,
+            ),
+            lufs=lufs.sample(self.rng),
+        )
 
-def _draw_starts(rng: np.random.Generator, *, copies: int, length: int, num_samples: int) -> Indices:
-    """Starts uniform over all that fit, drawn at once.
+    def _room(self) -> PlannedRoom | None:
+        reverb, rng = self.recipe.reverb, self.rng
+        if not reverb.share or rng.random() >= reverb.share:
+            return None
+        if reverb.rooms == "bank":
+            rooms = self.catalogue.rooms(self.split)
+            clip = rooms[int(rng.integers(len(rooms)))]
+            response = self.catalogue.clips[clip]
+            self.room_samples = response.num_samples - 1
+            return PlannedRoom(clip=clip, seed=0, rt60=response.duration, direct_db=0.0)
+        rt60 = reverb.rt60.sample(rng)
+        self.room_samples = round(rt60 * self.catalogue.sample_rate)
+        return PlannedRoom(
+            clip=None, seed=int(rng.integers(_MAX_SEED)), rt60=rt60, direct_db=reverb.direct_db.sample(rng)
+        )
 
-    The copies are taken out of the soundscape, as many points are drawn in what is left, and the copies put back in
-    there.
-    """
-    free = num_samples - copies * length
-    return np.asarray(np.sort(rng.integers(free, size=copies, endpoint=True)) + np.arange(copies) * length)
+    def _microphone(self) -> PlannedMicrophone | None:
+        microphone, rng = self.recipe.microphone, self.rng
+        if not microphone.share or rng.random() >= microphone.share:
+            return None
+        return PlannedMicrophone(low_hz=microphone.low_hz.sample(rng), high_hz=microphone.high_hz.sample(rng))
 
+    def _events_of(self, clip: int) -> list[PlannedEvent]:
+        """One source: once, several times or in pieces, as many of these as fit."""
+        effects = self._effects(self.catalogue.clips[clip].num_samples)
+        parts, gaps = self._parts(clip, effects)
+        lengths = [processed_length(part.source_samples, effects) for part in parts]
+        starts: list[int] = []
+        draws = 0
+        while parts and not starts:
+            starts = draw_starts(self.rng, lengths, gaps, num_samples=self.num_samples)
+            if starts and not self._keeps_polyphony(starts, lengths):
+                starts, draws = [], draws + 1
+                if draws % _DRAWS_A_PART:
+                    continue
+            if not starts:
+                parts, lengths, gaps = parts[:-1], lengths[:-1], gaps[:-1] if gaps else gaps
+        return [
+            PlannedEvent(
+                clip=clip,
+                source_start=part.source_start,
+                source_samples=part.source_samples,
+                start=start,
+                num_samples=self._heard(start, length),
+                snr_db=self.recipe.snr_db.sample(self.rng),
+                effects=effects,
+            )
+            for part, start, length in zip(parts, starts, lengths, strict=True)
+        ]
 
-def _fits(starts: Indices, length: int, beside: Sequence[PlannedEvent], *, polyphony: int) -> bool:
-    """Whether never more than `polyphony` events are there at once."""
-    for start in starts.tolist():
-        over = [event for event in beside if event.start < start + length and event.start + event.num_samples > start]
-        # the most are there where one of them begins, or this one does
-        points = [start, *(event.start for event in over if event.start > start)]
-        if any(
-            sum(event.start <= point < event.start + event.num_samples for event in over) >= polyphony
-            for point in points
-        ):
-            return False
-    return True
+    def _heard(self, start: int, length: int) -> int:
+        """Samples of a sound in the soundscape, with the room's answer."""
+        return min(length + self.room_samples, self.num_samples - start)
 
+    def _keeps_polyphony(self, starts: list[int], lengths: list[int]) -> bool:
+        if self.recipe.polyphony is None:
+            return True
+        spans = [(event.start, event.start + event.num_samples) for event in self.events]
+        spans += [(start, start + self._heard(start, length)) for start, length in zip(starts, lengths, strict=True)]
+        return most_at_once(spans) <= self.recipe.polyphony
 
-def _draw_background_start(rng: np.random.Generator, clip: SourceClip, *, num_samples: int, sample_rate: int) -> int:
-    """Where a background starts: any step that it is active from on for half as long as it could be at best.
+    def _effects(self, num_samples: int) -> EventEffects:
+        """What is done to a source of so many samples; its length stays if it would be under two fades."""
+        recipe = self.recipe
+        drawn = {
+            name: quantity.sample(self.rng)
+            for name, quantity, neutral in (
+                ("pitch_semitones", recipe.pitch_semitones, 0.0),
+                ("time_stretch", recipe.time_stretch, 1.0),
+                ("tilt_db", recipe.tilt_db, 0.0),
+            )
+            if not (isinstance(quantity, Constant) and quantity.value == neutral)
+        }
+        effects = EventEffects(**drawn) if drawn else _PLAIN
+        if processed_length(num_samples, effects) < self.catalogue.min_samples:
+            effects = dataclasses.replace(effects, time_stretch=1.0)
+        return effects
 
-    Of a looped one all is heard. Almost every other one is active throughout, and the first draw is taken.
-    """
-    step = step_samples(sample_rate)
-    last = clip.num_samples - num_samples
-    if last < 0:
-        return int(rng.integers(clip.num_samples // step)) * step
-    onsets, ends = _active_samples(clip, sample_rate)
-    starts = np.clip(np.concatenate([[0], onsets, ends - num_samples]), 0, last) // step * step
-    active = [_num_active(int(start), num_samples, onsets, ends) for start in starts]
-    for _ in range(_MAX_DRAWS):
-        start = int(rng.integers(last // step + 1)) * step
-        if 2 * _num_active(start, num_samples, onsets, ends) >= max(active):
-            return start
-    return int(starts[int(np.argmax(active))])
+    def _parts(self, index: int, effects: EventEffects) -> tuple[list[Part], list[int] | None]:
+        """The slices of a source in their order, and the gaps between them, if these were asked for."""
+        recipe, rng, clip = self.recipe, self.rng, self.catalogue.clips[index]
+        rate, activity = self.catalogue.sample_rate, self.catalogue.activity(index)
+        longest = min(round(recipe.max_event_duration.sample(rng) * rate), self.num_samples)
+        shortest = math.ceil(self.catalogue.min_samples / min(effects.time_stretch, 1.0)) + 1
+        length = min(clip.num_samples, max(int(longest / effects.time_stretch), shortest))
+        while processed_length(length, effects) > self.num_samples:
+            length -= 1
+        whole = draw_slice(rng, clip, activity, length=length, sample_rate=rate)
+        parts = [whole]
+        if clip.duration < recipe.repeat_below and self._happens(recipe.repeat_share):
+            parts *= recipe.repeats.sample(rng)
+        elif self._happens(recipe.cut_share):
+            parts = draw_pieces(rng, whole, activity, count=recipe.pieces.sample(rng), sample_rate=rate)
+        if recipe.gap is None:
+            return parts, None
+        return parts, [round(recipe.gap.sample(rng) * rate) for _ in parts[1:]]
 
-
-def _num_active(start: int, num_samples: int, onsets: Indices, ends: Indices) -> int:
-    return int(np.clip(np.minimum(ends, start + num_samples) - np.maximum(onsets, start), 0, None).sum())
-
-
-def _active_samples(clip: SourceClip, sample_rate: int) -> tuple[Indices, Indices]:
-    onsets = np.array([round(stretch.onset * sample_rate) for stretch in clip.activity], np.intp)
-    ends = np.array([round(stretch.offset * sample_rate) for stretch in clip.activity], np.intp)
-    return onsets, ends
-
-
-def _draw_slice(rng: np.random.Generator, clip: SourceClip, *, length: int, sample_rate: int) -> int:
-    """Where a slice of `length` samples starts: anywhere that the clip is active and it still fits.
-
-    If the clip is active near its end only, the slice is its end.
-    """
-    last = clip.num_samples - length
-    if last == 0:
-        return 0
-    onsets, ends = _active_samples(clip, sample_rate)
-    lengths = np.clip(np.minimum(ends, last + 1) - onsets, 0, None)
-    if not lengths.sum():
-        return last
-    point = int(rng.integers(lengths.sum()))
-    stretch = int(np.searchsorted(np.cumsum(lengths), point, side="right"))
-    return int(onsets[stretch] + point - (lengths[:stretch].sum()))
+    def _happens(self, share: float) -> bool:
+        return share >= 1 or (share > 0 and self.rng.random() < share)

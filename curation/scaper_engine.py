@@ -18,21 +18,16 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from curation.activity import active_stretches
+from curation.activity import a_weighted_dbfs, active_runs
+from curation.bands import band_energies
 from curation.bank import Bank
 from curation.config import Recipe
 from curation.loudness import integrated_lufs
-from curation.mix import (
-    Floats,
-    Measured,
-    Mixture,
-    Rendered,
-    background_pieces,
-    event_pcm,
-    finished,
-)
+from curation.mix import Floats, background_pieces, event_pcm
 from curation.plan import Plan
+from curation.rendered import Measured, Mixture, Rendered, finished
 from manifests.audio import to_int16
+from manifests.errors import FlamError
 
 
 @contextlib.contextmanager
@@ -67,9 +62,13 @@ class ScaperMixer:
     def __init__(self, bank: Bank, recipe: Recipe) -> None:
         self.bank, self.recipe = bank, recipe
 
-    def mix(self, plan: Plan) -> Mixture:
-        """A plan's soundscape by Scaper, rounded once to int16."""
-        return finished(plan, self.bank, self._render)
+    def mix(self, plan: Plan, *, audio: bool = True) -> Mixture:
+        """A plan's soundscape by Scaper, rounded once to int16; raises FlamError for effects that it does not have."""
+        if plan.room or plan.microphone or any(event.effects.tilt_db for event in plan.events):
+            raise FlamError(
+                f"recipe {self.recipe.name}: Scaper has no tilt, no microphone and no such rooms; use --engine mix"
+            )
+        return finished(plan, self.bank, self.recipe, self._render, audio=audio)
 
     def _render(self, plan: Plan) -> Rendered:
         with tempfile.TemporaryDirectory(prefix="flam-scaper-") as folder:
@@ -78,7 +77,7 @@ class ScaperMixer:
                 samples, jam, _, signals = mixer.generate(fix_clipping=True, disable_instantiation_warnings=True)
         mix_gain = float(jam.annotations[0].sandbox.scaper.peak_normalization_scale_factor)
         return Rendered(
-            samples=to_int16(samples[:, 0]),
+            samples=lambda: to_int16(samples[:, 0]),
             mix_gain=mix_gain,
             background=self._measured_background(plan, signals[0][:, 0]),
             events=self._measured_events(plan, [signal[:, 0] for signal in signals[1:]]),
@@ -105,10 +104,10 @@ class ScaperMixer:
                 source_file=("const", path),
                 source_time=("const", 0),
                 event_time=("const", (event.start + 0.2) / rate),
-                event_duration=("const", (event.num_samples + 0.2) / rate),
+                event_duration=("const", (event.source_samples + 0.2) / rate),
                 snr=("const", event.snr_db),
-                pitch_shift=None,
-                time_stretch=None,
+                pitch_shift=_constant(event.effects.pitch_semitones, neutral=0.0),
+                time_stretch=_constant(event.effects.time_stretch, neutral=1.0),
             )
         return mixer
 
@@ -117,7 +116,9 @@ class ScaperMixer:
         return Measured(
             gain_db=plan.background.lufs - source,
             lufs=integrated_lufs(signal, self.bank.sample_rate),
-            activity=[],
+            runs=np.zeros((0, 2), np.int64),
+            bands=band_energies(signal[: plan.num_samples], self.bank.sample_rate),
+            factor=1.0,
         )
 
     def _measured_events(self, plan: Plan, signals: list[Floats]) -> list[Measured]:
@@ -125,15 +126,22 @@ class ScaperMixer:
         for event, signal in zip(plan.events, signals, strict=True):
             heard = signal[event.start : event.start + event.num_samples]
             source = integrated_lufs(event_pcm(event, self.bank) / 32768, rate)
-            activity = active_stretches(heard, rate, threshold_dbfs=self.recipe.activity_dbfs)
+            runs = active_runs(a_weighted_dbfs(heard, rate), threshold_dbfs=self.recipe.activity_dbfs)
             measured.append(
                 Measured(
                     gain_db=plan.background.lufs + event.snr_db - source,
                     lufs=integrated_lufs(heard, rate),
-                    activity=activity,
+                    runs=runs,
+                    bands=band_energies(heard, rate),
+                    factor=1.0,
                 )
             )
         return measured
+
+
+def _constant(value: float, *, neutral: float) -> tuple[str, float] | None:
+    """An effect as Scaper takes it; without any, its own way is shorter."""
+    return ("const", value) if value != neutral else None
 
 
 def _write(folder: Path, index: int, samples: Floats, sample_rate: int) -> str:

@@ -45,9 +45,8 @@ class SourceClip:
     origin_start: int  # where the prepared clip begins, in samples of the original file
     pcm_shard: int  # BANK/pcm/00000.i16
     pcm_start: int  # first sample in that file
-    measures_start: int  # the first of its values in BANK/measures/00000.f64, by curation.measures
-    num_powers: int  # how many of them there are, powers or energies,
-    num_levels: int  # and how many levels after these
+    measures_start: int  # the first of its values in BANK/measures/00000.f32
+    measures_sizes: list[int]  # of each part of curation.measures.Measures, in its order
     num_samples: int
     duration: float
     gain_db: float  # what preparing multiplied the recording by, so that its peak is at PEAK_DBFS

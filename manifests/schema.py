@@ -6,16 +6,17 @@ Every field is required unless its type admits None; docs/data.md describes each
 
 import dataclasses
 import functools
+import itertools
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
 Row = TypeVar("Row")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = typing.get_args(Split)
 Annotation = Literal["closed", "open", "none"]
@@ -27,6 +28,27 @@ class Stretch:
 
     onset: float
     offset: float
+    audible_db: float | None = None  # above everything else, in the own band in which it stands out most; if known
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """The room in which all events of a soundscape are heard."""
+
+    rt60: float  # seconds; of a recorded impulse response its length
+    direct_db: float | None  # direct sound over its reverberation; None for a recorded one
+    source_id: str | None  # of a recorded one
+    origin: str | None
+    licence: str | None
+    author: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Microphone:
+    """The pass band through which a whole soundscape is heard."""
+
+    low_hz: float
+    high_hz: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +88,9 @@ class Event:
     target_snr_db: float | None  # LUFS of the event minus LUFS of the background
     snr_db: float | None  # the same, measured in the soundscape
     gain_db: float | None  # applied to the prepared clip
+    pitch_semitones: float | None  # up
+    time_stretch: float | None  # factor of its duration
+    tilt_db: float | None  # per octave
     licence: str | None
     author: str | None
 
@@ -76,13 +101,15 @@ class Soundscape:
 
     soundscape_id: str
     split: Split
-    audio_path: str  # relative to the dataset folder, with forward slashes
+    audio_path: str  # relative to the dataset folder, with forward slashes; the file may still have to be rendered
     duration: float
     sample_rate: int
     num_samples: int
     annotation: Annotation  # closed: every sound is listed; open: these and perhaps more; none: nothing is known
     events: list[Event]
     background: Background | None
+    room: Room | None
+    microphone: Microphone | None
     licences: list[str]  # every licence of its sources, sorted
     seed: int | None
     recipe: str | None
@@ -134,6 +161,7 @@ def known_clusters(soundscape: Soundscape) -> set[str]:
     return known
 
 
+@functools.cache
 def arrow_schema(record: type) -> pa.Schema:
     """The Parquet schema of a dataclass: not nullable unless the field admits None, list children named `element`."""
     return pa.schema(_arrow_fields(record))
@@ -141,12 +169,65 @@ def arrow_schema(record: type) -> pa.Schema:
 
 def to_table(rows: Sequence[Any], record: type) -> pa.Table:
     """A table of dataclass instances, in the schema of their class."""
-    return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=arrow_schema(record))
+    arrays = [
+        _array([getattr(row, field.name) for row in rows], hint, field.type)
+        for field, hint in zip(arrow_schema(record), _hints(record).values(), strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=arrow_schema(record))
 
 
-def from_row(row: Mapping[str, Any], record: type[Row]) -> Row:
-    """A dataclass instance from a row that `pyarrow` read in the schema of that class."""
-    return record(**{name: _from_value(row[name], hint) for name, hint in _hints(typing.cast("type", record)).items()})
+def _array(values: list[Any], hint: Any, arrow_type: pa.DataType) -> pa.Array:
+    """Column by column: pyarrow's own way through dicts takes ten times as long."""
+    inner, _ = _strip_none(hint)
+    if dataclasses.is_dataclass(inner):
+        missing = [value is None for value in values]
+        children = [
+            _array([None if value is None else getattr(value, name) for value in values], kind | None, field.type)
+            for (name, kind), field in zip(_hints(typing.cast("type", inner)).items(), arrow_type, strict=True)
+        ]
+        mask = pa.array(missing) if any(missing) else None
+        return pa.StructArray.from_arrays(children, fields=list(arrow_type), mask=mask)
+    if typing.get_origin(inner) is list:
+        ends = [0, *itertools.accumulate(len(value or ()) for value in values)]
+        elements = list(itertools.chain.from_iterable(value or () for value in values))
+        mask = pa.array([value is None for value in values]) if None in values else None
+        return pa.ListArray.from_arrays(
+            pa.array(ends, pa.int32()),
+            _array(elements, typing.get_args(inner)[0], arrow_type.value_type),
+            type=arrow_type,
+            mask=mask,
+        )
+    return pa.array(values, arrow_type)
+
+
+def from_table(table: pa.Table, record: type[Row]) -> list[Row]:
+    """The rows of a table in the schema of their class; ValueError if one has a hole."""
+    columns = (table[name].combine_chunks() for name in table.schema.names)
+    return _instances(columns, typing.cast("type", record))
+
+
+def _instances(columns: Iterable[pa.Array], record: type) -> list[Any]:
+    hints = _hints(record)
+    values = [_values(column, hint, name) for column, (name, hint) in zip(columns, hints.items(), strict=True)]
+    return [record(**dict(zip(hints, row, strict=True))) for row in zip(*values, strict=True)]
+
+
+def _values(array: pa.Array, hint: Any, name: str) -> list[Any]:
+    """Column by column, as `_array`."""
+    inner, nullable = _strip_none(hint)
+    if array.null_count:
+        if not nullable:
+            raise ValueError(f"{name} is missing")
+        there = array.is_valid()
+        found = iter(_values(array.filter(there), inner, name))
+        return [next(found) if valid else None for valid in there.to_pylist()]
+    if dataclasses.is_dataclass(inner):
+        return _instances(array.flatten(), typing.cast("type", inner))
+    if typing.get_origin(inner) is list:
+        elements = _values(array.flatten(), typing.get_args(inner)[0], name)
+        ends = (array.offsets.to_numpy() - array.offsets[0].as_py()).tolist()
+        return [elements[start:end] for start, end in itertools.pairwise(ends)]
+    return typing.cast("list[Any]", array.to_pylist())
 
 
 @functools.cache
@@ -160,12 +241,14 @@ def _arrow_fields(record: type) -> list[pa.Field]:
 
 def _arrow_field(name: str, hint: Any) -> pa.Field:
     inner, nullable = _strip_none(hint)
-    return pa.field(name, _arrow_type(inner), nullable=nullable)
+    return pa.field(name, _arrow_type(inner, nullable=nullable), nullable=nullable)
 
 
-def _arrow_type(hint: Any) -> pa.DataType:
+def _arrow_type(hint: Any, *, nullable: bool) -> pa.DataType:
     if dataclasses.is_dataclass(hint):
-        return pa.struct(_arrow_fields(typing.cast("type", hint)))
+        fields = _arrow_fields(typing.cast("type", hint))
+        # Arrow cannot cast a struct that is missing if its fields may not be: `from_row` looks at these instead
+        return pa.struct([field.with_nullable(True) for field in fields] if nullable else fields)
     if typing.get_origin(hint) is list:
         return pa.list_(_arrow_field("element", typing.get_args(hint)[0]))
     if typing.get_origin(hint) is Literal:
@@ -178,14 +261,3 @@ def _strip_none(hint: Any) -> tuple[Any, bool]:
         return hint, False
     (inner,) = (arg for arg in typing.get_args(hint) if arg is not types.NoneType)
     return inner, True
-
-
-def _from_value(value: Any, hint: Any) -> Any:
-    inner, _ = _strip_none(hint)
-    if value is None:
-        return None
-    if dataclasses.is_dataclass(inner):
-        return from_row(value, typing.cast("type", inner))
-    if typing.get_origin(inner) is list:
-        return [_from_value(element, typing.get_args(inner)[0]) for element in value]
-    return value

@@ -2,7 +2,7 @@
 
 DATA/dataset.json                what it was made from; another recipe is refused
 DATA/soundscapes/00000.parquet   Soundscape rows; a shard's presence says that it and its audio are complete
-DATA/audio/00000/ID.wav          one file a soundscape
+DATA/audio/00000/ID.wav          one file a soundscape, unless the shards hold the audio or it is rendered when read
 DATA/captions/NAME/00000.parquet Caption rows, shard by shard as the soundscapes
 DATA/phrases.parquet             Phrase rows
 """
@@ -12,29 +12,37 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.audio import Recording, Source
+from manifests.embedded import read_embedded
 from manifests.errors import FlamError
-from manifests.schema import SCHEMA_VERSION, Caption, Phrase, Row, Soundscape, arrow_schema, from_row, to_table
+from manifests.schema import SCHEMA_VERSION, Caption, Phrase, Row, Soundscape, arrow_schema, from_table, to_table
 
+Render = Callable[[Soundscape], Recording]
 _SHARD_NAME = re.compile(r"[0-9]{5,}\.parquet")
 
 
 class DatasetFolder:
     """Reads the tables of a dataset folder, and knows where each is."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, *, render: Render | None = None) -> None:
+        self.root, self.render = root, render
 
     @classmethod
-    def open(cls, root: Path) -> "DatasetFolder":
-        """The folder, after a look that it holds at least one soundscape shard."""
-        folder = cls(root)
+    def open(cls, root: Path, *, render: Render | None = None) -> "DatasetFolder":
+        """The folder, after a look that it holds at least one soundscape shard.
+
+        Args:
+            root: its path.
+            render: makes the audio of a soundscape that has none on disk.
+        """
+        folder = cls(root, render=render)
         if not root.is_dir():
             raise FlamError(f"no dataset at {root}: the folder does not exist; make one with `flam-cli simulate`")
         if not folder.soundscape_shards():
@@ -93,12 +101,28 @@ class DatasetFolder:
             raise FlamError(f"{self.phrases_path} is missing: run `flam-cli caption {self.root}` first")
         return read_rows(self.phrases_path, Phrase)
 
-    def audio_file(self, soundscape: Soundscape) -> Path:
-        """The soundscape's audio file; raises FlamError for a path that leaves the folder or is not there."""
+    def audio(self, soundscape: Soundscape) -> Source:
+        """The soundscape's audio: its file, or what lies in its shard, or what is rendered now.
+
+        Raises FlamError for a path that leaves the folder, and where there is no audio and no way to make it.
+        """
         path = inside(self.root, soundscape.audio_path, what=f"audio_path of {soundscape.soundscape_id}")
-        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on a name that is too long
-            raise FlamError(f"{path} is missing, but soundscape {soundscape.soundscape_id} names it; simulate again")
-        return path
+        if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+            return read_embedded(path, soundscape.soundscape_id) if path.suffix == ".parquet" else path
+        if self.render is not None:
+            return self.render(soundscape)
+        raise FlamError(f"{path} is missing, but soundscape {soundscape.soundscape_id} names it; {self._how_to_mend()}")
+
+    def _how_to_mend(self) -> str:
+        return f"run `flam-cli render {self.root}`" if self.is_virtual() else "simulate again"
+
+    def is_virtual(self) -> bool:
+        """Whether the dataset is made of plans: audio is rendered from its bank when it is read."""
+        try:
+            info = read_json(self.info_path)
+        except FlamError:  # of another tool, or damaged: `validate` tells it
+            return False
+        return isinstance(info, dict) and info.get("audio_format") == "none"
 
 
 def _shards(folder: Path) -> list[Path]:
@@ -128,26 +152,32 @@ def write_rows(path: Path, rows: Sequence[Any], record: type) -> None:
 
 def read_rows(path: Path, record: type[Row]) -> list[Row]:
     """The rows of one shard; raises FlamError if it is cut, is not Parquet, or has another schema."""
+    table = read_table(path, record)
     try:
-        rows = read_table(path, record).to_pylist()
+        return from_table(table, record)
     except UnicodeDecodeError as error:
         raise FlamError(f"{path} holds text that is not UTF-8 ({error}); write it again from its stage") from None
-    return [from_row(row, record) for row in rows]
+    except ValueError as error:
+        raise FlamError(f"{path}: {error}; write it again from its stage") from None
 
 
 def read_table(path: Path, record: type) -> pa.Table:
     """One shard as an Arrow table, with every column of `record` and of its type; other columns are left out."""
+    wanted = arrow_schema(record)
     try:
-        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
+        # other columns may be large, as audio is
+        there = [name for name in pq.read_schema(path).names if name in wanted.names]
+        table = pq.read_table(path, columns=there, partitioning=None, page_checksum_verification=True)
     except FileNotFoundError:
         raise FlamError(f"{path} is missing; make it again with the command that writes it") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise FlamError(f"{path} is damaged or no Parquet file ({error}); delete it and run its stage again") from None
-    wanted = arrow_schema(record)
     for field in wanted:
         at = table.schema.get_field_index(field.name)
         if at < 0:
-            raise FlamError(f"{path}: column {field.name} is missing; this is no {record.__name__} table")
+            raise FlamError(
+                f"{path}: column {field.name} is missing; this is no {record.__name__} table of this version"
+            )
         _check_type(path, field, table.schema.field(at).type)
     try:
         return table.select(wanted.names).cast(wanted)
@@ -235,13 +265,19 @@ def locked(folder: Path, command: str) -> Iterator[None]:
         yield
 
 
-def claim(path: Path, content: dict[str, Any], *, differs: str) -> None:
+def claim(path: Path, content: dict[str, Any], *, differs: str, noted: dict[str, Any] | None = None) -> None:
     """Record what a folder is made from, or check that it was made from just this.
 
     Raises FlamError naming the first entry that differs.
+
+    Args:
+        path: the file.
+        content: what is compared.
+        differs: what to do about a difference.
+        noted: what is recorded besides, and brought up to date.
     """
     if not path.exists():
-        write_json(path, content)
+        write_json(path, {**content, **(noted or {})})
         return
     found = read_json(path)
     wanted = json.loads(json.dumps(content))
@@ -249,6 +285,8 @@ def claim(path: Path, content: dict[str, Any], *, differs: str) -> None:
         if not isinstance(found, dict) or found.get(key) != wanted[key]:
             there = found.get(key) if isinstance(found, dict) else found
             raise FlamError(f"{path} says {key} = {_short(there)}, not {_short(wanted[key])}; {differs}")
+    if any(found.get(key) != value for key, value in (noted or {}).items()):
+        write_json(path, {**found, **(noted or {})})
 
 
 def _short(value: Any) -> str:

@@ -7,14 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-import soundfile
-
-from manifests.audio import AudioError, probe
 from manifests.errors import FlamError
 from manifests.progress import progress
 from manifests.schema import SCHEMA_VERSION, SPLITS, Annotation, Background, Caption, Event, Phrase, Row, Soundscape
-from manifests.store import DatasetFolder, inside, read_json, read_rows
+from manifests.store import DatasetFolder, Render, inside, read_json, read_rows
+from manifests.validate_audio import check_samples
 
 _ANNOTATIONS: tuple[Annotation, ...] = ("closed", "open", "none")
 _TOLERANCE_SECONDS = 1e-6  # times may have been written with 6 decimals
@@ -54,14 +51,15 @@ class Problems(list[Problem]):
 _Finding = tuple[str, str]  # field, what
 
 
-def validate(root: Path, *, read_audio: bool = False) -> Problems:
+def validate(root: Path, *, read_audio: bool = False, render: Render | None = None) -> Problems:
     """All broken rules of a dataset; empty if it is sound. Raises FlamError if `root` holds no dataset at all.
 
     Args:
         root: the dataset folder.
-        read_audio: open every audio file and read all of it, not only look that it is there.
+        read_audio: read all audio, not only look that it is there.
+        render: makes the audio of soundscapes that have none on disk.
     """
-    folder = DatasetFolder.open(root)
+    folder = DatasetFolder.open(root, render=render)
     problems = Problems()
     problems.note(_check_info(folder))
     problems.note(_check_sequence(folder, "soundscapes", folder.soundscape_shards()))
@@ -89,6 +87,7 @@ class _Tables:
         self.split_of: dict[str, str] = {}  # by source
         self.clusters: set[str] = set()
         self.settings = _settings(folder)
+        self.is_virtual = folder.is_virtual()
         self.all_rows_read = True
 
     def check_soundscapes(self, path: Path) -> None:
@@ -141,7 +140,7 @@ class _Tables:
         if row.soundscape_id in self.ids:
             yield "soundscape_id", "occurs twice"
         self.ids.add(row.soundscape_id)
-        if row.audio_path in self.audio_paths:
+        if row.audio_path in self.audio_paths and not row.audio_path.endswith(".parquet"):
             yield "audio_path", f"{row.audio_path} is the audio of another soundscape too"
         self.audio_paths.add(row.audio_path)
         self.clusters.update(event.cluster for event in row.events)
@@ -156,10 +155,16 @@ class _Tables:
         except FlamError as error:
             yield "audio_path", str(error)
             return
-        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on a name that is too long
+        there = os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises on a name that is too long
+        if not there and not self.is_virtual:
             yield "audio_path", f"{row.audio_path} is missing"
-        elif self.read_audio:
-            yield from (("audio", what) for what in _check_samples(path, row))
+        elif self.read_audio and (there or self.folder.render is not None):
+            try:
+                source = self.folder.audio(row)
+            except FlamError as error:
+                yield "audio", str(error)
+                return
+            yield from (("audio", what) for what in check_samples(source, row))
 
     def _rows(self, path: Path, record: type[Row]) -> list[Row]:
         try:
@@ -197,12 +202,18 @@ def check_soundscape(row: Soundscape) -> Iterator[_Finding]:
         yield from ((f"events[{index}].{field}", what) for field, what in _check_event(event, row))
     if row.background is not None:
         yield from ((f"background.{field}", what) for field, what in _check_background(row.background, row))
+    if row.room is not None and not 0 < row.room.rt60 < math.inf:
+        yield "room.rt60", f"{row.room.rt60} s is no time"
+    if row.microphone is not None and not 0 <= row.microphone.low_hz < row.microphone.high_hz:
+        yield "microphone", f"{row.microphone.low_hz:g} to {row.microphone.high_hz:g} Hz is no pass band"
     yield from _check_licences(row)
 
 
 def _check_event(event: Event, row: Soundscape) -> Iterator[_Finding]:
     yield from _check_names(event)
-    yield from _check_finite(event, ("target_snr_db", "snr_db", "gain_db"))
+    yield from _check_finite(event, ("target_snr_db", "snr_db", "gain_db", "pitch_semitones", "tilt_db"))
+    if event.time_stretch is not None and not 0 < event.time_stretch < math.inf:
+        yield "time_stretch", f"{event.time_stretch} is no factor of a duration"
     if not (math.isfinite(event.onset) and math.isfinite(event.offset)):
         yield "onset", f"{event.onset} to {event.offset} is no time"
         return
@@ -237,6 +248,8 @@ def _check_activity(event: Event) -> Iterator[_Finding]:
             yield "activity", f"{span} begins before its event" if index == 0 else f"{span} is not after the one before"
         elif stretch.offset > event.offset + _TOLERANCE_SECONDS:
             yield "activity", f"{span} ends after its event, at {event.offset:g} s"
+        if stretch.audible_db is not None and not math.isfinite(stretch.audible_db):
+            yield "activity", f"{stretch.audible_db} dB audible is no number"
         before = stretch.offset
 
 
@@ -270,7 +283,7 @@ def _check_finite(record: Event | Background, fields: tuple[str, ...]) -> Iterat
 
 
 def _check_licences(row: Soundscape) -> Iterator[_Finding]:
-    sources: list[Event | Background] = [*row.events, *([row.background] if row.background is not None else [])]
+    sources = [source for source in (*row.events, row.background, row.room) if source is not None]
     wanted = sorted({source.licence for source in sources if source.licence})  # where one is known
     if row.licences != wanted:
         yield "licences", f"{row.licences}, but its sources have {wanted}"
@@ -291,8 +304,8 @@ def off_target(background: Background, mix_gain_db: float) -> str:
 
 
 def _source_ids(row: Soundscape) -> set[str]:
-    ids = {event.source_id for event in row.events if event.source_id is not None}
-    return ids | {row.background.source_id} if row.background is not None else ids
+    sources = (source for source in (*row.events, row.background, row.room) if source is not None)
+    return {source.source_id for source in sources if source.source_id is not None}
 
 
 def check_caption(caption: Caption) -> Iterator[_Finding]:
@@ -315,40 +328,6 @@ def check_phrase(phrase: Phrase) -> Iterator[_Finding]:
             yield field, "is empty"
     if phrase.cluster in phrase.ancestors:
         yield "ancestors", f"name the phrase's own cluster {phrase.cluster!r}"
-
-
-def _check_samples(path: Path, row: Soundscape) -> Iterator[str]:
-    """What is wrong with an audio file, read in blocks to its end."""
-    try:
-        sample_rate, channels, _ = probe(path)
-        num_samples, silent, numbers = _read_through(path, sample_rate)
-    except AudioError as error:
-        yield error.reason
-        return
-    if sample_rate != row.sample_rate:
-        yield f"{sample_rate} Hz, the row says {row.sample_rate}"
-    if channels != 1:
-        yield f"{channels} channels, not 1"
-    if num_samples != row.num_samples:
-        yield f"{num_samples} samples, the row says {row.num_samples}"
-    if not numbers:
-        yield "holds samples that are no number"
-    if silent:
-        yield "every sample is 0 or not a number"
-
-
-def _read_through(path: Path, sample_rate: int) -> tuple[int, bool, bool]:
-    """How many samples there are, whether none of them is a sound, and whether all are finite numbers."""
-    num_samples, silent, numbers = 0, True, True
-    try:
-        for block in soundfile.blocks(str(path), blocksize=10 * sample_rate, dtype="float32", always_2d=True):
-            num_samples += len(block)
-            finite = np.isfinite(block)
-            numbers = numbers and bool(finite.all())
-            silent = silent and not (finite & (block != 0)).any()
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        raise AudioError(path, f"not readable as audio ({error})") from None
-    return num_samples, silent, numbers
 
 
 def _check_info(folder: DatasetFolder) -> Iterator[Problem]:

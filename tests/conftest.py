@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from manifests import audio
-from manifests.schema import Background, Caption, Event, Phrase, Soundscape, Stretch
+from manifests.schema import SCHEMA_VERSION, Background, Caption, Event, Phrase, Soundscape, Stretch
 from manifests.store import DatasetFolder, write_json, write_rows
 
 torch.set_num_threads(1)  # test processes share the cores
@@ -32,7 +32,8 @@ def toy_event(label: str, onset: float, offset: float, source: str) -> Event:
         label=label, cluster=label, contains=[], onset=onset, offset=offset,
         activity=[Stretch(onset=onset, offset=offset)], start=round(onset * TOY_RATE),
         num_samples=round((offset - onset) * TOY_RATE), source_id=source, source_start=0, origin=f"{source}.wav",
-        origin_start=0, target_snr_db=15.0, snr_db=15.0, gain_db=0.0, licence="CC0-1.0", author="nobody",
+        origin_start=0, target_snr_db=15.0, snr_db=15.0, gain_db=0.0, pitch_semitones=0.0,
+        time_stretch=1.0, tilt_db=0.0, licence="CC0-1.0", author="nobody",
     )  # fmt: skip
 
 
@@ -53,7 +54,8 @@ def toy_soundscape(index: int, split: str, rng: np.random.Generator) -> tuple[So
     row = Soundscape(
         soundscape_id=f"{index:08d}", split=split, audio_path=f"audio/00000/{index:08d}.wav", duration=TOY_DURATION,
         sample_rate=TOY_RATE, num_samples=num_samples, annotation="closed",
-        events=sorted(events, key=lambda event: event.onset), background=background, licences=["CC0-1.0"], seed=0,
+        events=sorted(events, key=lambda event: event.onset), background=background, room=None,
+        microphone=None, licences=["CC0-1.0"], seed=0,
         recipe="toy", engine="mix", mix_gain_db=0.0,
     )  # fmt: skip
     return row, samples
@@ -87,7 +89,7 @@ def make_toy_dataset(root: Path, *, train: int, valid: int, test: int) -> Datase
         ]
     ]
     write_rows(folder.phrases_path, phrases, Phrase)
-    write_json(folder.info_path, {"schema_version": 1})
+    write_json(folder.info_path, {"schema_version": SCHEMA_VERSION})
     return folder
 
 

@@ -67,16 +67,16 @@ def write_bank(folder: Path, sounds: list[Sound] | None = None, *, rate: int = 1
         clip = _clip(sound, pcm, number=number, position=position, rate=rate)
         clips.append(dataclasses.replace(
             clip, measures_start=sum(map(len, values)),
-            num_powers=len(measures.powers), num_levels=len(measures.levels_dbfs),
+            measures_sizes=[part.size for part in measures.parts()],
         ))  # fmt: skip
         data.append(pcm)
-        values += [measures.powers, measures.levels_dbfs]
+        values += measures.parts()
         position += len(pcm)
     path = folder / "pcm" / "00000.i16"
     path.parent.mkdir(parents=True)
     np.concatenate(data).astype("<i2").tofile(path)
     (folder / "measures").mkdir()
-    np.concatenate(values).astype("<f8").tofile(folder / "measures" / "00000.f64")
+    np.concatenate(values).astype("<f4").tofile(folder / "measures" / "00000.f32")
     info: dict[str, Any] = {"format_version": FORMAT_VERSION, "sample_rate": rate, "notes": []}
     info["fingerprint"] = hashlib.sha256(np.concatenate(data).tobytes()).hexdigest()
     write_json(folder / "bank.json", info)
@@ -104,8 +104,7 @@ def _clip(sound: Sound, pcm: npt.NDArray[np.int16], *, number: int, position: in
         pcm_shard=0,
         pcm_start=position,
         measures_start=0,
-        num_powers=0,
-        num_levels=0,
+        measures_sizes=[],
         num_samples=len(pcm),
         duration=len(pcm) / rate,
         gain_db=0.0,

@@ -24,7 +24,7 @@ from training.config import ModelConfig
 from training.model import FlamModel
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["demo", "bank", "simulate", "caption", "train", "evaluate", "detect", "stats", "validate"]
+COMMANDS = ["demo", "bank", "simulate", "render", "caption", "train", "evaluate", "detect", "stats", "validate"]
 TINY = ModelConfig(channels=(4, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
 
@@ -78,15 +78,16 @@ def test_the_options_are_just_these() -> None:
             "--audio", "--bank", "--engine", "--num", "--out", "--recipe", "--seed", "--show-recipe", "--split",
             "--workers",
         ],
+        "render": ["--bank", "--num", "--split", "--workers"],
         "caption": ["--base-url", "--concurrency", "--limit", "--model", "--name", "--seed", "--via"],
         "train": [
-            "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate", "--out", "--seed",
+            "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate", "--out", "--seed",
             "--steps",
         ],
-        "evaluate": ["--captions", "--device", "--json", "--limit", "--split"],
+        "evaluate": ["--bank", "--captions", "--device", "--json", "--limit", "--split"],
         "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold"],
         "stats": ["--json", "--plot"],
-        "validate": ["--no-read-audio", "--read-audio"],
+        "validate": ["--bank", "--no-read-audio", "--read-audio"],
     }  # fmt: skip
 
 

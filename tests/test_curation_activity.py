@@ -8,7 +8,7 @@ import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.activity import HOP, a_weighted, a_weighted_dbfs, active_stretches, stretches_above
+from curation.activity import HOP, a_weighted, a_weighted_dbfs, active_runs, active_stretches, stretches_of
 from manifests import audio
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "esc50" / "audio"
@@ -124,7 +124,7 @@ def levels(pattern: str) -> np.ndarray:
 def test_gaps_under_200_ms_are_filled_then_blips_under_40_ms_dropped(
     pattern: str, expected: list[tuple[int, int]]
 ) -> None:
-    found = stretches_above(levels(pattern), threshold_dbfs=-50, duration=len(pattern) * HOP)
+    found = stretches_of(active_runs(levels(pattern), threshold_dbfs=-50), duration=len(pattern) * HOP)
     assert [(round(s.onset / HOP), round(s.offset / HOP)) for s in found] == expected
 
 

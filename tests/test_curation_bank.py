@@ -18,9 +18,10 @@ import soundfile
 
 from curation import bank as bank_module
 from curation import bank_shards
-from curation.bank import Bank, build_bank
+from curation.bank import FORMAT_VERSION, Bank, build_bank
+from curation.catalogue import Catalogue
 from curation.config import Recipe
-from curation.plan import Catalogue, plan
+from curation.plan import plan
 from curation.sources import builtin_bank
 from manifests.errors import FlamError
 from manifests.store import locked
@@ -333,7 +334,10 @@ def test_a_damaged_bank_is_refused_in_one_line(sounds, tmp_path):
     for damage, message in (
         (lambda: (out / "pcm/00001.i16").write_bytes(b"xx"), "00001.i16 is missing or cut"),
         (lambda: (out / "sources.parquet").write_bytes(b"PAR1"), "sources.parquet is damaged"),
-        (lambda: (out / "bank.json").write_text('{"format_version": 2}'), "bank.json is damaged"),
+        (
+            lambda: (out / "bank.json").write_text(json.dumps({"format_version": FORMAT_VERSION})),
+            "bank.json is damaged",
+        ),
         (lambda: (out / "bank.json").write_text('{"format_version": 1}'), "has format_version 1"),
         (lambda: (out / "bank.json").write_text("{"), "cannot be read"),
         (lambda: shutil.rmtree(out), "no sound bank at"),

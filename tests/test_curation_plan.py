@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from small_bank import Sound, noise, tone, write_bank
 
 from curation.bank import Bank
+from curation.catalogue import Catalogue
 from curation.config import Recipe, Shares
 from curation.distributions import Constant, IntegerUniform
-from curation.plan import Catalogue, Plan, plan
+from curation.plan import Plan, plan
 from manifests.errors import FlamError
 
 RECIPE = Recipe(name="test")
@@ -213,14 +214,15 @@ def test_splits_without_both_roles_are_left_out(tmp_path: Path) -> None:
         Sound(samples=noise(3, 1), role="background", label="wind", contains=["beep"], split="valid"),
         Sound(samples=tone(1, 502), split="valid"),
     ]
-    catalogue = catalogue_of(write_bank(tmp_path / "bank", sounds))
+    bank = write_bank(tmp_path / "bank", sounds)
+    catalogue = catalogue_of(bank)
     assert catalogue.splits == ["train"]
-    assert catalogue.shares(RECIPE, None) == {"train": 1.0}
+    assert catalogue.shares(None) == {"train": 1.0}
     with pytest.raises(FlamError, match=r"for split test \(test: 1 foregrounds and 0 backgrounds\)"):
-        catalogue.shares(RECIPE, "test")
+        catalogue.shares("test")
     only_test = Recipe(name="test", split=Shares(test=1.0))
     with pytest.raises(FlamError, match="for any split that the recipe asks for"):
-        catalogue.shares(only_test, None)
+        catalogue_of(bank, only_test).shares(None)
 
 
 def test_levels_are_drawn_for_every_copy(bank: Bank) -> None:

@@ -52,7 +52,7 @@ def test_rows_and_audio_belong_together(whole: Path) -> None:
     folder, found = DatasetFolder(whole), rows(whole)
     assert [row.soundscape_id for row in found] == [f"{i:08d}" for i in range(230)]
     for row in found:
-        info = soundfile.info(str(folder.audio_file(row)))
+        info = soundfile.info(str(folder.audio(row)))
         assert (info.frames, info.samplerate) == (row.num_samples, row.sample_rate) == (32000, 16000)
         assert info.subtype == "PCM_16"
         assert (row.annotation, row.engine, row.recipe, row.seed) == ("closed", "mix", "test", 5)
@@ -249,17 +249,12 @@ def test_inaudible_events_are_counted(bank_dir: Path, tmp_path: Path) -> None:
 
 
 def test_the_card_names_every_licence_and_author(whole: Path) -> None:
-    card = (whole / "README.md").read_text("utf-8")
-    assert "230 soundscapes" in card
-    for text in (
-        "| CC0 |",
-        "| CC-BY |",
-        "author 0",
-        "author 1",
-        "author 2",
-        "| recipe.duration | 2.0 |",
-    ):
+    card, attribution = ((whole / name).read_text("utf-8") for name in ("README.md", "ATTRIBUTION.md"))
+    for text in ("230 soundscapes", "| CC0 |", "| CC-BY |", "| recipe.duration | 2.0 |", "ATTRIBUTION.md"):
         assert text in card
+    for row in DatasetFolder(whole).soundscapes():
+        for source in (*row.events, row.background):
+            assert f"| {source.author} | {source.licence} | {source.origin} |" in attribution
 
 
 def test_no_text_of_a_source_is_markup_in_the_card(tmp_path: Path) -> None:

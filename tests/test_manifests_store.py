@@ -141,8 +141,8 @@ def test_a_shard_without_rows_has_the_columns(tmp_path):
 
 
 def test_an_unknown_schema_version_and_a_repeated_id_are_refused(tmp_path):
-    newer = dataclasses.replace(soundscape("a", []), schema_version=2)
-    with pytest.raises(FlamError, match="a has schema_version 2, this flam-cli reads 1"):
+    newer = dataclasses.replace(soundscape("a", []), schema_version=9)
+    with pytest.raises(FlamError, match="a has schema_version 9, this flam-cli reads 2"):
         list(DatasetFolder(dataset(tmp_path / "new", [newer])).soundscapes())
     twice = dataset(tmp_path / "twice", [soundscape("a", [])], [soundscape("a", [])])
     with pytest.raises(FlamError, match=r"00001\.parquet: soundscape_id a occurs twice"):
@@ -164,7 +164,7 @@ def test_a_path_that_leaves_the_folder_is_refused(tmp_path, path):
 def test_audio_that_is_not_there_is_refused(tmp_path, path):
     (tmp_path / "audio").mkdir()
     with pytest.raises(FlamError, match="soundscape a names it"):
-        DatasetFolder(tmp_path).audio_file(dataclasses.replace(soundscape("a", []), audio_path=path))
+        DatasetFolder(tmp_path).audio(dataclasses.replace(soundscape("a", []), audio_path=path))
 
 
 def test_an_error_while_writing_leaves_the_old_file_and_no_other(tmp_path):

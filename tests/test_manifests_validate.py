@@ -52,7 +52,7 @@ NAN = math.nan
 ONE_ROW = {
     "split": (row_with(split="dev"), "split", "'dev' is none of train, valid, test"),
     "annotation": (row_with(annotation="weak"), "annotation", "none of closed, open, none"),
-    "version": (row_with(schema_version=9), "schema_version", "9, this flam-cli reads 1"),
+    "version": (row_with(schema_version=9), "schema_version", "9, this flam-cli reads 2"),
     "duration": (row_with(duration=4.1), "duration", "64000 samples at 16000 Hz are not"),
     "nan duration": (row_with(duration=NAN, events=[]), "duration", "nan s"),
     "no samples": (row_with(num_samples=0, duration=0.0, events=[]), "num_samples", "is no sound"),
@@ -174,7 +174,7 @@ def test_absent_damaged_and_empty_shards_are_found(data):
     assert len(rows) == 36
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"schema_version": 2}'])
+@pytest.mark.parametrize("content", ["", "[]", '{"schema_version": 9}'])
 def test_a_dataset_json_that_is_missing_damaged_or_of_another_version_is_found(data, content):
     data.info_path.write_text(content)
     assert [problem.where for problem in validate(data.root)] == ["dataset.json"]
@@ -256,7 +256,7 @@ def test_a_background_at_its_target_less_the_mixtures_gain_is_right_down_to_the_
     ("field", "value"), [("seed", 7), ("engine", "scaper"), ("sample_rate", 32_000), ("recipe", {"name": "other"})]
 )
 def test_a_row_of_other_settings_than_the_dataset_is_found(data, field, value):
-    right = {"schema_version": 1, "seed": 0, "engine": "mix", "sample_rate": 16_000, "recipe": {"name": "toy"}}
+    right = {"schema_version": 2, "seed": 0, "engine": "mix", "sample_rate": 16_000, "recipe": {"name": "toy"}}
     write_json(data.info_path, right)
     assert found(data) == []
     write_json(data.info_path, {**right, field: value})

@@ -20,7 +20,7 @@ from torch import Tensor
 from manifests import audio
 from manifests.errors import FlamError
 from manifests.frames import frame_labels, num_frames
-from manifests.schema import Caption, Event, Phrase, Soundscape, Split, Stretch, from_row
+from manifests.schema import Caption, Event, Phrase, Soundscape, Split, Stretch, from_table
 from manifests.store import DatasetFolder, read_table
 from training.sound_kinds import SoundKinds
 
@@ -98,7 +98,7 @@ class SoundscapeSet:
 
     def row(self, index: int) -> Soundscape:
         """Soundscape `index` of the split."""
-        return from_row(self.rows.slice(index, 1).to_pylist()[0], Soundscape)
+        return from_table(self.rows.slice(index, 1), Soundscape)[0]
 
     def clusters(self) -> set[str]:
         """Clusters that occur as events."""
@@ -198,11 +198,11 @@ def _epoch_indices(size: int, sampler: Sampler, step: int) -> list[int]:
 
 def _read_clip(source: SoundscapeSet, index: int, sampler: Sampler, rng: np.random.Generator) -> _Clip:
     row = source.row(index)
-    path = source.folder.audio_file(row)
-    samples = audio.read(path, sampler.sample_rate)
+    recording = source.folder.audio(row)
+    samples = audio.read(recording, sampler.sample_rate)
     if abs(len(samples) / sampler.sample_rate - row.duration) > sampler.hop:
         raise FlamError(
-            f"{path} lasts {len(samples) / sampler.sample_rate:.2f} s, its row says {row.duration:.2f} s; "
+            f"{recording} lasts {len(samples) / sampler.sample_rate:.2f} s, its row says {row.duration:.2f} s; "
             "simulate it again, or see `flam-cli validate --read-audio`"
         )
     wanted = round(sampler.clip_duration * sampler.sample_rate)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from manifests import audio
+from manifests.audio import Recording, Source
 from manifests.errors import FlamError
 from manifests.frames import MAX_GAP
 from training.checkpoint import ModelCard, device_of, load_model
@@ -45,7 +46,9 @@ class Detector:
         model, card = load_model(Path(run))
         return cls(model, card, device=device)
 
-    def detect(self, path: Path | str, phrases: Sequence[str], *, threshold: float | None = None) -> list[Detection]:
+    def detect(
+        self, source: Source | str, phrases: Sequence[str], *, threshold: float | None = None
+    ) -> list[Detection]:
         """Spans in which each phrase's probability is above `threshold` (default: the best on validation data).
 
         Gaps of up to 0.2 s are bridged. Sorted by onset. Raises FlamError for a file that cannot be read, an empty
@@ -55,27 +58,27 @@ class Detector:
         if not 0.0 <= limit < 1.0:
             raise FlamError(f"threshold {limit:g} is not in [0, 1): give a probability, such as 0.5")
         spans = [_OpenSpans(phrase, limit, self.hop) for phrase in phrases]
-        for start, block, end in self.stream(Path(path), phrases):
+        for start, block, end in self.stream(_source(source), phrases):
             for column, found in enumerate(spans):
                 found.add(start, block[:, column], end)
         detections = [detection for found in spans for detection in found.close()]
         return sorted(detections, key=lambda detection: (detection.onset, detection.phrase))
 
-    def activations(self, path: Path | str, phrases: Sequence[str]) -> Float[np.ndarray, "frame phrase"]:
+    def activations(self, source: Source | str, phrases: Sequence[str]) -> Float[np.ndarray, "frame phrase"]:
         """Probability of each phrase in each frame; frame i covers [i * hop, (i + 1) * hop) seconds."""
-        return np.concatenate([block for _, block, _ in self.stream(Path(path), phrases)])
+        return np.concatenate([block for _, block, _ in self.stream(_source(source), phrases)])
 
     def stream(
-        self, path: Path, phrases: Sequence[str]
+        self, source: Source, phrases: Sequence[str]
     ) -> Iterator[tuple[int, Float[np.ndarray, "frame phrase"], float]]:
         """The same in blocks: index of the first frame, probabilities, and up to which second was heard."""
         texts = self._embed_phrases(phrases)
         margin = round(_MARGIN_SECONDS / self.hop)
         first = 0
-        for window, end, is_last in self._windows(path):
+        for window, end, is_last in self._windows(source):
             block = self._probabilities(window, texts)[margin if first else 0 : None if is_last else -margin]
             if not np.isfinite(block).all():
-                raise FlamError(f"{path}: the model has no finite answer to it; is its level sane? else train again")
+                raise FlamError(f"{source}: the model has no finite answer to it; is its level sane? else train again")
             yield first, block, end
             first += len(block)
 
@@ -90,14 +93,14 @@ class Detector:
         return torch.sigmoid(calibrated).cpu().numpy()
 
     @torch.inference_mode()
-    def clip_embedding(self, path: Path | str) -> Float[np.ndarray, " dim"]:
+    def clip_embedding(self, source: Source | str) -> Float[np.ndarray, " dim"]:
         """Unit vector of a recording as a whole, to compare with those of captions."""
         total: Tensor | None = None
-        for window, _, _ in self._windows(Path(path)):
+        for window, _, _ in self._windows(_source(source)):
             _, clip = self.model.embed_audio(self._tensor(window))
             total = clip[0] * len(window) + (0.0 if total is None else total)
         if total is None:
-            raise FlamError(f"{path}: no audio in it")
+            raise FlamError(f"{source}: no audio in it")
         return torch.nn.functional.normalize(total, dim=0).cpu().numpy()
 
     @torch.inference_mode()
@@ -115,25 +118,29 @@ class Detector:
                 self._texts[phrase] = self.model.embed_text([phrase])[0]
         return [self._texts[phrase] for phrase in phrases]
 
-    def _windows(self, path: Path) -> Iterator[tuple[Float[np.ndarray, " sample"], float, bool]]:
+    def _windows(self, source: Source) -> Iterator[tuple[Float[np.ndarray, " sample"], float, bool]]:
         """Overlapping windows of at most 10 s, the time in seconds at which each ends, and whether it is the last."""
         frame = self.card.model.frame_samples
         size = round(_WINDOW_SECONDS / self.hop) * frame
         step = size - 2 * round(_MARGIN_SECONDS / self.hop) * frame
         waiting, heard = np.zeros(0, np.float32), 0  # samples
-        for block in audio.stream(path, self.sample_rate):
+        for block in audio.stream(source, self.sample_rate):
             if not np.isfinite(block).all():  # it would be heard as nothing at all: say so rather than answer
-                raise FlamError(f"{path}: holds samples that are no number; repair or encode it again")
+                raise FlamError(f"{source}: holds samples that are no number; repair or encode it again")
             waiting, heard = np.concatenate([waiting, block]), heard + len(block)
             while len(waiting) > size:
                 yield waiting[:size], (heard - len(waiting) + size) / self.sample_rate, False
                 waiting = waiting[step:]
         if not heard:
-            raise FlamError(f"{path}: no audio in it; give a file with at least one sample")
+            raise FlamError(f"{source}: no audio in it; give a file with at least one sample")
         yield np.pad(waiting, (0, -len(waiting) % frame)), heard / self.sample_rate, True
 
     def _tensor(self, window: Float[np.ndarray, " sample"]) -> Float[Tensor, "one sample"]:
         return torch.from_numpy(window.astype(np.float32))[None].to(self.device)
+
+
+def _source(source: Source | str) -> Source:
+    return source if isinstance(source, Recording) else Path(source)
 
 
 class _OpenSpans:

@@ -139,7 +139,7 @@ def _retrieval(
     audio = []
     with progress("embed clips", len(rows)) as advance:
         for row in rows:
-            audio.append(detector.clip_embedding(folder.audio_file(soundscapes[row])))
+            audio.append(detector.clip_embedding(folder.audio(soundscapes[row])))
             advance()
     texts = [text for _, text in captions]
     embedded = detector.caption_embeddings(texts)

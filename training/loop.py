@@ -9,7 +9,7 @@ from typing import Any
 from manifests.errors import FlamError
 from manifests.frames import num_frames
 from manifests.progress import progress
-from manifests.store import DatasetFolder, claim, locked, replacing
+from manifests.store import DatasetFolder, Render, claim, locked, replacing
 from training.checkpoint import ModelCard, save_model
 from training.config import TrainConfig
 from training.data import PhraseBook, Sampler, SoundscapeSet, batches, fingerprint
@@ -31,9 +31,19 @@ class TrainReport:
     seconds: float  # of training, earlier processes of this run included
 
 
-def train(data: Path, out: Path, config: TrainConfig, *, device: str = "cpu") -> TrainReport:
-    """Train on DATA into RUN, from its last checkpoint if it has one; raises FlamError on what a user can mend."""
-    folder = DatasetFolder.open(data)
+def train(
+    data: Path, out: Path, config: TrainConfig, *, device: str = "cpu", render: Render | None = None
+) -> TrainReport:
+    """Train on DATA into RUN, from its last checkpoint if it has one; raises FlamError on what a user can mend.
+
+    Args:
+        data: the dataset folder.
+        out: the run's folder.
+        config: all settings.
+        device: as torch names it.
+        render: makes the audio of soundscapes that have none on disk.
+    """
+    folder = DatasetFolder.open(data, render=render)
     source = SoundscapeSet(folder, "train", caption_set=config.caption_set)
     book = PhraseBook(folder.phrases(), source.clusters(), load_kinds(config.model.sound_kinds))
     if not book.clusters:

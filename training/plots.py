@@ -79,7 +79,7 @@ def plot_detections(
 def plot_file(
     path: Path,
     detector: Detector,
-    recording: Path,
+    recording: audio.Source,
     phrases: Sequence[str],
     *,
     threshold: float | None = None,

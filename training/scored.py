@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from manifests.audio import Source
 from manifests.errors import FlamError
 from manifests.frames import frame_labels, merged, num_frames
 from manifests.progress import progress
@@ -25,10 +25,10 @@ class Detector(Protocol):
 
     hop: float
 
-    def activations(self, path: Path, phrases: Sequence[str]) -> Float[np.ndarray, "frame phrase"]:
+    def activations(self, source: Source, phrases: Sequence[str]) -> Float[np.ndarray, "frame phrase"]:
         """Probabilities; frame i covers [i * hop, (i + 1) * hop)."""
 
-    def clip_embedding(self, path: Path) -> Float[np.ndarray, " dim"]:
+    def clip_embedding(self, source: Source) -> Float[np.ndarray, " dim"]:
         """Of unit norm."""
 
     def caption_embeddings(self, captions: Sequence[str]) -> Float[np.ndarray, "caption dim"]:
@@ -133,7 +133,7 @@ def collect_scores(detector: Detector, folder: DatasetFolder, soundscapes: Seque
     clips = []
     with progress("evaluate", len(soundscapes)) as advance:
         for soundscape in soundscapes:
-            activations = detector.activations(folder.audio_file(soundscape), texts)
+            activations = detector.activations(folder.audio(soundscape), texts)
             scores = _fit(activations, soundscape, detector.hop)
             clips.append(_scored_clip(soundscape, queries, scores, detector.hop, ancestors))
             advance()

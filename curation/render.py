@@ -1,0 +1,152 @@
+"""Audio of a virtual dataset, from its plans: when it is read, or into files."""
+
+import functools
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from curation.config import Recipe
+from curation.runner import available_cores, run_tasks
+from curation.soundscapes import Job, Soundscapes
+from manifests.audio import Recording, write
+from manifests.errors import FlamError
+from manifests.schema import Soundscape, Split
+from manifests.store import DatasetFolder, inside, locked, publish, read_json
+
+_CHUNK = 50  # soundscapes a task
+
+
+class Renderer:
+    """Makes the audio of a dataset's soundscapes again, sample for sample. Call it with a row."""
+
+    def __init__(self, job: Job) -> None:
+        self._soundscapes = Soundscapes(job)
+
+    @classmethod
+    def open(cls, data: Path, bank: Path | None = None) -> "Renderer":
+        """For the dataset in a folder; raises FlamError if its bank is not found or not the same.
+
+        Args:
+            data: the dataset folder.
+            bank: its sound bank; if left out, the place noted in dataset.json.
+        """
+        return cls(dataset_job(data, bank))
+
+    def __call__(self, row: Soundscape) -> Recording:
+        """The soundscape's audio; raises FlamError if it is not what the row describes."""
+        if not row.soundscape_id.isdecimal():
+            raise FlamError(f"soundscape {row.soundscape_id!r} was not made by `flam-cli simulate`: it has no audio")
+        made = self._soundscapes.make(int(row.soundscape_id), audio=True)
+        if made.samples is None or _heard(made.row) != _heard(row):
+            raise FlamError(
+                f"soundscape {row.soundscape_id} comes out other than its row says: the row was changed, or another "
+                "version of flam-cli made it; simulate the dataset again"
+            )
+        return Recording(samples=made.samples, sample_rate=row.sample_rate, name=f"soundscape {row.soundscape_id}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderReport:
+    """What `render` did."""
+
+    num_rendered: int
+    num_there: int  # files that were there before
+
+
+def render(
+    data: Path,
+    *,
+    bank: Path | None = None,
+    split: Split | None = None,
+    num: int | None = None,
+    workers: int | None = None,
+) -> RenderReport:
+    """Write the audio of a virtual dataset's soundscapes to the places that their rows name; what is there stays.
+
+    Args:
+        data: the dataset folder.
+        bank: its sound bank; if left out, the place noted in dataset.json.
+        split: only soundscapes of this split.
+        num: only the first so many of these.
+        workers: processes; all cores if left out.
+    """
+    folder = DatasetFolder.open(data)
+    if not folder.is_virtual():
+        raise FlamError(f"{data} has its audio already: only a dataset by `simulate --audio none` is rendered later")
+    job = dataset_job(data, bank)
+    with locked(data, "flam-cli render"):
+        wanted = [row for row in folder.soundscapes() if split in (None, row.split)][:num]
+        missing = [row for row in wanted if not inside(data, row.audio_path, what="audio_path").is_file()]
+        tasks = [missing[first : first + _CHUNK] for first in range(0, len(missing), _CHUNK)]
+        done = run_tasks(
+            functools.partial(_render_chunk, job=job, data=data.resolve()),
+            tasks,
+            workers=workers or available_cores(),
+            description="soundscapes",
+            sizes=[len(task) for task in tasks],
+            done=len(wanted) - len(missing),
+        )
+        for _ in done:
+            pass
+    return RenderReport(num_rendered=len(missing), num_there=len(wanted) - len(missing))
+
+
+def dataset_job(data: Path, bank: Path | None = None) -> Job:
+    """What a dataset was made from, by its dataset.json."""
+    path = DatasetFolder(data).info_path
+    info = read_json(path)
+    try:
+        bank_dir = bank or (data / info["bank"])
+        job = Job(
+            bank_dir=bank_dir,
+            bank_fingerprint=info["bank_fingerprint"],
+            recipe=Recipe.model_validate(info["recipe"]),
+            seed=info["seed"],
+            engine=info["engine"],
+            audio_format=info["audio_format"],
+            split=info["split"],
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise FlamError(f"{path} does not say what its soundscapes were made from ({error}); restore it") from None
+    if not bank_dir.is_dir():
+        raise FlamError(f"the bank of {data} is not at {bank_dir}; say where it is with --bank")
+    return job
+
+
+def _render_chunk(rows: Iterable[Soundscape], *, job: Job, data: Path) -> None:
+    renderer = _opened(job)
+    with ThreadPoolExecutor(max_workers=1) as disk:  # it takes one file while the next is mixed
+        published = []
+        for row in rows:
+            path = data / row.audio_path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f"new-{path.name}")
+            recording = renderer(row)
+            write(temporary, recording.samples, recording.sample_rate)
+            published.append(disk.submit(publish, temporary, path))
+    for future in published:
+        future.result()
+
+
+_OPEN: list[tuple[Job, Renderer]] = []
+
+
+def _opened(job: Job) -> Renderer:
+    """Opened once in each worker. A recipe holds a dict: it cannot be the key of a cache."""
+    if not _OPEN or _OPEN[0][0] != job:
+        _OPEN[:] = [(job, Renderer(job))]
+    return _OPEN[0][1]
+
+
+def _heard(row: Soundscape) -> list[tuple[str | int | float | None, ...]]:
+    """What a row says of the sounds in it, so far as it decides the audio."""
+    background = row.background
+    sounds: list[tuple[str | int | float | None, ...]] = [
+        (event.source_id, event.source_start, event.start, event.num_samples, event.gain_db) for event in row.events
+    ]
+    if background is not None:
+        sounds.append((background.source_id, background.source_start, row.num_samples, background.gain_db))
+    return sounds

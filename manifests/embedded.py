@@ -1,0 +1,159 @@
+"""Soundscape shards that hold the audio too: WAV bytes, in a column that the Hugging Face hub plays.
+
+The column `audio` is a struct of `bytes` and `path`, as `datasets.Audio` stores it; the schema's metadata say so under
+the key `huggingface`. `audio_path` of such a row names the shard itself.
+"""
+
+import functools
+import io
+import json
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import soundfile
+from jaxtyping import Int16
+
+from manifests.audio import AudioError, Recording
+from manifests.errors import FlamError
+from manifests.schema import Soundscape, arrow_schema, to_table
+
+COLUMN = "audio"
+_GROUP_BYTES = 8 << 20  # of audio: a reader of one row reads its row group
+_HEADER_BYTES = 44
+_AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+Pcm = Int16[np.ndarray, " sample"]
+
+
+class ShardWriter:
+    """Writes rows with their audio in small groups, so that memory holds a few soundscapes only."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(
+            path,
+            _schema(),
+            compression="NONE",  # audio does not compress, and beside it the rest does not matter
+            use_dictionary=[leaf for leaf in _leaves() if not leaf.startswith(f"{COLUMN}.")],
+            write_statistics=False,
+            write_page_checksum=True,
+        )
+        self._rows: list[Soundscape] = []
+        self._sounds: list[Pcm] = []
+        self._bytes = 0
+
+    def add(self, row: Soundscape, samples: Pcm) -> None:
+        """Take a soundscape."""
+        self._rows.append(row)
+        self._sounds.append(samples)
+        self._bytes += samples.nbytes + _HEADER_BYTES
+        if self._bytes >= _GROUP_BYTES:
+            self._write_group()
+
+    def close(self) -> None:
+        """Write what is left and the footer."""
+        if self._rows:
+            self._write_group()
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        names = pa.array([f"{row.soundscape_id}.wav" for row in self._rows], pa.string())
+        rates = [row.sample_rate for row in self._rows]
+        audio = pa.StructArray.from_arrays([_wav_array(self._sounds, rates), names], fields=list(_AUDIO))
+        table = to_table(self._rows, Soundscape).append_column(pa.field(COLUMN, _AUDIO), audio)
+        self._writer.write_table(table.cast(_schema()), row_group_size=len(self._rows))
+        self._rows, self._sounds, self._bytes = [], [], 0
+
+
+def read_embedded(shard: Path, soundscape_id: str) -> Recording:
+    """The audio of one row; raises FlamError if the shard has no such row, no audio, or is damaged."""
+    state = shard.stat()
+    for group, ids in _ids(shard, state.st_mtime_ns, state.st_size):
+        if soundscape_id in ids:
+            return _decoded(_read_group(shard, group), ids.index(soundscape_id), shard, soundscape_id)
+    raise FlamError(f"{shard} holds no soundscape {soundscape_id}, but its row says so; simulate it again")
+
+
+def _decoded(column: pa.ChunkedArray, place: int, shard: Path, soundscape_id: str) -> Recording:
+    content = pc.struct_field(column, "bytes")[place].as_buffer()
+    name = f"{shard}#{soundscape_id}"
+    if content is None:
+        raise FlamError(f"{name}: no audio; simulate it again")
+    try:
+        samples, sample_rate = soundfile.read(io.BytesIO(content), dtype="int16", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise AudioError(shard, f"audio of {soundscape_id} is not readable ({error})") from None
+    return Recording(samples=samples[:, 0], sample_rate=sample_rate, name=name)
+
+
+def _read_group(shard: Path, group: int) -> pa.ChunkedArray:
+    try:
+        with pq.ParquetFile(shard, page_checksum_verification=True) as file:
+            return file.read_row_group(group, columns=[COLUMN])[COLUMN]
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise FlamError(f"{shard} is damaged or holds no audio ({error}); delete it and simulate again") from None
+
+
+@functools.lru_cache(maxsize=256)
+def _ids(shard: Path, _modified: int, _size: int) -> Sequence[tuple[int, list[str]]]:
+    """The ids of each row group."""
+    try:
+        with pq.ParquetFile(shard) as file:
+            groups = range(file.num_row_groups)
+            return [(k, file.read_row_group(k, columns=["soundscape_id"])[0].to_pylist()) for k in groups]
+    except (pa.ArrowException, OSError) as error:
+        raise FlamError(f"{shard} is damaged ({error}); delete it and simulate again") from None
+
+
+def _wav_array(sounds: Sequence[Pcm], rates: Sequence[int]) -> pa.Array:
+    """A binary array of WAV files, copied once."""
+    sizes = [_HEADER_BYTES + sound.nbytes for sound in sounds]
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    data = np.empty(int(offsets[-1]), np.uint8)
+    for sound, rate, start, end in zip(sounds, rates, offsets[:-1], offsets[1:], strict=True):
+        data[start : start + _HEADER_BYTES] = np.frombuffer(_wav_header(len(sound), rate), np.uint8)
+        data[start + _HEADER_BYTES : end].view("<i2")[:] = sound
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), len(sounds), buffers)
+
+
+@functools.lru_cache(maxsize=64)
+def _wav_header(num_samples: int, sample_rate: int) -> bytes:
+    """Of 16-bit mono: written by the standard library for silence, cut before its samples."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setparams((1, 2, sample_rate, num_samples, "NONE", ""))
+        file.writeframesraw(bytes(2 * num_samples))
+    return content.getvalue()[:_HEADER_BYTES]
+
+
+@functools.cache
+def _schema() -> pa.Schema:
+    plain = arrow_schema(Soundscape).append(pa.field(COLUMN, _AUDIO))
+    features = {field.name: _feature(field.type) for field in plain}
+    features[COLUMN] = {"_type": "Audio"}
+    return plain.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def _feature(arrow_type: pa.DataType) -> Any:
+    """A column's type as `datasets` writes it."""
+    if pa.types.is_struct(arrow_type):
+        return {field.name: _feature(field.type) for field in arrow_type}
+    if pa.types.is_list(arrow_type):
+        return {"feature": _feature(arrow_type.value_type), "_type": "List"}
+    names = {"double": "float64", "bool": "bool"}
+    return {"dtype": names.get(str(arrow_type), str(arrow_type)), "_type": "Value"}
+
+
+@functools.cache
+def _leaves() -> tuple[str, ...]:
+    """Parquet's name of each column that has values."""
+    content = io.BytesIO()
+    with pq.ParquetWriter(content, _schema()):
+        pass
+    schema = pq.ParquetFile(content).schema
+    return tuple(schema.column(place).path for place in range(len(schema.names)))
