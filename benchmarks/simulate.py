@@ -1,7 +1,7 @@
 """How much CPU soundscapes cost, beside Scaper: the same plans, on real recordings, in one run.
 
     python benchmarks/simulate.py                        a bank of the real-recordings benchmark, at 32 kHz
-    python benchmarks/simulate.py --scale 100000         also makes so many virtual soundscapes, a tenth of them as shards
+    python benchmarks/simulate.py --scale 100000         also makes so many virtual ones, and a tenth of it as shards
 
 Scaper makes each planned soundscape as its users do: from the original recordings, to a WAV and a JAMS file. Beside it:
 `memory`, the mixer alone, from plans to samples and labels; and the whole stage of `flam-cli simulate` in one process
@@ -31,7 +31,7 @@ from curation.catalogue import Catalogue
 from curation.config import Recipe, load_recipe
 from curation.mix import Mixer
 from curation.plan import Plan, plan
-from curation.runner import _worker_environment, available_cores
+from curation.runner import _worker_environment
 from curation.simulate import simulate
 from curation.soundscapes import AudioFormat
 
@@ -179,12 +179,12 @@ def in_memory(plans: list[Plan], bank: Bank, recipe: Recipe) -> float:
 def of_stage(bank: Bank, recipe: Recipe, audio_format: AudioFormat, counts: tuple[int, int], out: Path) -> float:
     """CPU ms of the whole stage for one more soundscape."""
     spent = []
-    for num in (counts[0], *counts):
+    for num in (counts[1], *counts):
         started = time.perf_counter(), cpu_seconds()
         simulate(bank.root, out, recipe=recipe, num=num, audio_format=audio_format, workers=1)
         spent.append(cpu_seconds() - started[1])
         shutil.rmtree(out)
-    del spent[0]  # warms up
+    del spent[0]  # warms up: memory that was never used before costs a virtual machine much more
     return 1000 * (spent[1] - spent[0]) / (counts[1] - counts[0])
 
 

@@ -21,12 +21,14 @@ from curation.activity import active_runs
 from curation.bands import band_energies, step_length
 from curation.bank import Bank
 from curation.config import Recipe
-from curation.effects import EventEffects, band_limited, processed, reverberated, synthetic_room
+from curation.effects import EventEffects, processed
+from curation.filters import band_limited
 from curation.loops import looped
 from curation.loudness import block_powers, gated_lufs, integrated_lufs, step_powers, step_samples
 from curation.measures import FADE, Measures, fade_ends, measure_event, quarter_sine
 from curation.plan import Plan, PlannedEvent, PlannedRoom
 from curation.rendered import Energies, Measured, Mixture, Rendered, finished
+from curation.rooms import reverberated, synthetic_room
 from curation.slices import measured_slice
 from curation.source_clip import SourceClip
 from manifests.audio import to_int16

@@ -51,7 +51,7 @@ def draw_slice(
 ) -> Part:
     """A slice that starts anywhere that the clip is active and it still fits; else the clip's end.
 
-    It starts at a whole step of `loudness.step_samples` and has as many of them as it can: the bank knows their loudness.
+    It starts at a whole step of `loudness.step_samples` and lasts for whole steps: the bank knows their loudness.
     """
     last = clip.num_samples - length
     if last == 0:

@@ -51,19 +51,17 @@ def measured_slice(
     bands = [band_energies(part, sample_rate) for part in (head, tail)]
     return lufs, Measures(
         powers=step_powers(energies, sample_rate),
-        levels_dbfs=_spliced(whole.levels_dbfs, *levels, first, num_steps, round(0.1 / HOP)),
+        levels_dbfs=_spliced(whole.levels_dbfs, (levels[0], levels[1]), first, num_steps, round(0.1 / HOP)),
         energies=_NONE,
         starts=_NONE,
         loop_energies=_NONE,
         loop_starts=_NONE,
-        bands=_spliced(whole.bands, *bands, first, num_steps, round(0.1 / STEP)),
+        bands=_spliced(whole.bands, (bands[0], bands[1]), first, num_steps, round(0.1 / STEP)),
     )
 
 
-def _spliced(
-    whole: Floats, head: Floats, tail: Floats, first: int, num_steps: int, per_step: int
-) -> Floats:
+def _spliced(whole: Floats, new: tuple[Floats, Floats], first: int, num_steps: int, per_step: int) -> Floats:
     """Values of the whole clip, but half of what was measured anew at either end; `per_step` of them are in a step."""
     num_new = _END_STEPS * per_step // 2
     middle = whole[first * per_step : (first + num_steps) * per_step][num_new:-num_new]
-    return np.concatenate([head[:num_new], middle, tail[-num_new:]])
+    return np.concatenate([new[0][:num_new], middle, new[1][-num_new:]])
