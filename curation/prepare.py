@@ -85,6 +85,7 @@ def prepare(
         split=file.split or "",
         licence=file.licence,
         author=file.author,
+        audioset_id=file.audioset_id,
         origin=file.origin,
         origin_sample_rate=origin_rate,
         origin_channels=channels.shape[1],

@@ -24,6 +24,7 @@ class SourceFile:
     split: str | None = None  # train | valid | test, where the corpus says
     licence: str = ""
     author: str = ""
+    audioset_id: str = ""  # of the label, as /m/05tny_, where the corpus names one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +40,7 @@ class SourceClip:
     split: str
     licence: str
     author: str
+    audioset_id: str  # of the label; empty where unknown
     origin: str
     origin_sample_rate: int
     origin_channels: int

@@ -97,6 +97,7 @@ def _clip(sound: Sound, pcm: npt.NDArray[np.int16], *, number: int, position: in
         split=sound.split,
         licence=("CC0", "CC-BY")[number % 2],
         author=f"author {number % 3}",
+        audioset_id="",
         origin=f"{sound.label}/{number}.wav",
         origin_sample_rate=2 * rate,
         origin_channels=1,

@@ -333,7 +333,10 @@ def test_a_damaged_bank_is_refused_in_one_line(sounds, tmp_path):
     for damage, message in (
         (lambda: (out / "pcm/00001.i16").write_bytes(b"xx"), "00001.i16 is missing or cut"),
         (lambda: (out / "sources.parquet").write_bytes(b"PAR1"), "sources.parquet is damaged"),
-        (lambda: (out / "bank.json").write_text('{"format_version": 2}'), "bank.json is damaged"),
+        (
+            lambda: (out / "bank.json").write_text(json.dumps({"format_version": bank_module.FORMAT_VERSION})),
+            "bank.json is damaged",
+        ),
         (lambda: (out / "bank.json").write_text('{"format_version": 1}'), "has format_version 1"),
         (lambda: (out / "bank.json").write_text("{"), "cannot be read"),
         (lambda: shutil.rmtree(out), "no sound bank at"),

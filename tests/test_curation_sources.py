@@ -83,11 +83,12 @@ def test_the_built_in_bank_has_both_roles_and_needs_no_files():
 
 def test_a_table_may_have_a_bom_crlf_any_column_order_and_columns_of_its_own(tmp_path):
     content = (
-        "\ufefflabel,mood,contains,path,role,cluster,split\r\ndog,sad,cat| bird ,a b.wav,foreground,canine,test\r\n\r\n"
+        "\ufefflabel,mood,contains,path,role,cluster,split,audioset_id\r\n"
+        "dog,sad,cat| bird ,a b.wav,foreground,canine,test,/m/0bt9lr\r\n\r\n"
     )
     (file,) = read_table(tmp_path / "t.csv", content).files
     assert (file.label, file.cluster, file.contains, file.split) == ("dog", "canine", ("cat", "bird"), "test")
-    assert (file.origin, file.group, file.licence) == ("a b.wav", "t/a b.wav", "")
+    assert (file.origin, file.group, file.licence, file.audioset_id) == ("a b.wav", "t/a b.wav", "", "/m/0bt9lr")
     assert file.path == tmp_path / "a b.wav"
 
 
@@ -240,6 +241,10 @@ def test_some_folds_of_urbansound8k_have_no_split_and_a_wrong_fold_is_named(tmp_
         list_sources([str(tmp_path / "wrong")])
 
 
+def mids_of(labels: str) -> str:
+    return ",".join(f"/m/{label.lower()}" for label in labels.split(","))
+
+
 def write_fsd50k(root: Path) -> None:
     """A few rows in the real tables' form: labels from special to general, one column more in dev."""
     dev = [
@@ -251,10 +256,12 @@ def write_fsd50k(root: Path) -> None:
         ("6", "Meow,Cat,Animal", "train"),
         ("7", "Piano,Musical_instrument,Music", "train"),
     ]
-    lines = [f'{name},"{labels}","{labels}",{split}' for name, labels, split in dev]
+    lines = [f'{name},"{labels}","{mids_of(labels)}",{split}' for name, labels, split in dev]
     (root / "FSD50K.ground_truth").mkdir(parents=True)
     (root / "FSD50K.ground_truth/dev.csv").write_text("\n".join(["fname,labels,mids,split", *lines]))
-    (root / "FSD50K.ground_truth/eval.csv").write_text('fname,labels,mids\n8,"Bark,Dog,Animal","/m/05tny_"')
+    (root / "FSD50K.ground_truth/eval.csv").write_text(
+        'fname,labels,mids\n8,"Bark,Dog,Animal","/m/05tny_,/m/0bt9lr,/m/0jbk"'
+    )
     (root / "FSD50K.metadata").mkdir()
     cc = "http://creativecommons.org"
     info = {
@@ -283,6 +290,7 @@ def test_fsd50k_gives_clips_of_one_kind_with_all_that_may_be_heard(tmp_path):
     }  # fmt: skip
     assert (files["1"].licence, files["1"].author) == ("CC BY-NC 3.0", "ann")
     assert (files["2"].licence, files["4"].licence, files["8"].licence) == ("CC0 1.0", "CC Sampling+ 1.0", "CC BY 4.0")
+    assert (files["1"].audioset_id, files["8"].audioset_id) == ("/m/electric_guitar", "/m/05tny_")
     assert files["1"].path == tmp_path / "FSD50K.dev_audio/1.wav"
     assert files["8"].path == tmp_path / "FSD50K.eval_audio/8.wav"
     assert {file.role for file in files.values()} == {"either"}
@@ -295,7 +303,11 @@ def test_fsd50k_gives_clips_of_one_kind_with_all_that_may_be_heard(tmp_path):
 def test_what_is_wrong_in_fsd50k_is_named(tmp_path):
     write_fsd50k(tmp_path)
     table = tmp_path / "FSD50K.ground_truth/dev.csv"
-    table.write_text(table.read_text().replace(",val", ",valid"))
+    original = table.read_text()
+    table.write_text(original.replace("/m/bark,", ""))
+    with pytest.raises(FlamError, match=r"dev\.csv:5: 2 mids for 3 labels"):
+        list_sources([str(tmp_path)])
+    table.write_text(original.replace(",val", ",valid"))
     with pytest.raises(FlamError, match=r"dev\.csv:3: split 'valid' is neither train nor val"):
         list_sources([str(tmp_path)])
     info = tmp_path / "FSD50K.metadata/dev_clips_info_FSD50K.json"

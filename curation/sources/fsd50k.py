@@ -67,6 +67,7 @@ def _add(
         split="test" if part == "eval" else _split(row),
         licence=_licence(str(about.get("license", ""))),
         author=str(about.get("uploader", "")),
+        audioset_id=_audioset_ids(row, labels).get(label, ""),
     )
     listing.add(file, root=root)
 
@@ -77,6 +78,14 @@ def _rows(root: Path, part: str) -> list[TableRow]:
 
 def _labels(row: TableRow) -> list[str]:
     return [label.strip() for label in row["labels"].split(",") if label.strip()]
+
+
+def _audioset_ids(row: TableRow, labels: Sequence[str]) -> dict[str, str]:
+    """The AudioSet id of each label: the column mids names them in the same order."""
+    ids = [name.strip() for name in row.get("mids").split(",") if name.strip()]
+    if ids and len(ids) != len(labels):
+        raise FlamError(f"{row.place}: {len(ids)} mids for {len(labels)} labels; use FSD50K's own table")
+    return dict(zip(labels, ids, strict=False))
 
 
 def _parents(rows: Iterable[Sequence[str]]) -> Mapping[str, set[str]]:

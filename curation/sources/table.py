@@ -1,7 +1,8 @@
 """A CSV file that names sounds.
 
-Columns path, role and label, and where known cluster, contains (separated by |), group, split, licence and author.
-Others are ignored. Clusters stay as written; where the cell is blank, the label makes one (`default_cluster`).
+Columns path, role and label, and where known cluster, contains (separated by |), group, split, licence, author and
+audioset_id. Others are ignored. Clusters stay as written; where the cell is blank, the label makes one
+(`default_cluster`).
 """
 
 import csv
@@ -104,4 +105,5 @@ def _source_file(row: TableRow, root: Path, *, table: str) -> SourceFile:
         split=split,
         licence=row.get("licence"),
         author=row.get("author"),
+        audioset_id=row.get("audioset_id"),
     )
