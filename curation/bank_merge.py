@@ -26,13 +26,17 @@ def check_roles(found: set[str], why: str = "") -> None:
 
 
 def check_usable(clips: Sequence[SourceClip], rejects: Sequence[Reject]) -> None:
-    """Raise FlamError where too little is left, with the reasons. Duplicates are no fault and are not counted here."""
+    """Raise FlamError where too little is left or too much is bad, with the reasons. Duplicates are not among them."""
+    check_roles({clip.role for clip in clips}, f": {_sentence(clips, rejects)}" if rejects else "")
+    bad = [reject for reject in rejects if reject.bad]
+    if len(bad) > MAX_REJECTED_SHARE * (len(clips) + len(bad)):
+        raise FlamError(f"{_sentence(clips, bad)}: more than half; remove or replace them, then run again")
+
+
+def _sentence(clips: Sequence[SourceClip], rejects: Sequence[Reject]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(rejects).most_common())
-    rejected = f"{len(rejects)} of {len(clips) + len(rejects)} recordings were rejected ({reasons}"
-    rejected += f"; the first: {rejects[0].origin!r})" if rejects else ")"
-    check_roles({clip.role for clip in clips}, f": {rejected}" if rejects else "")
-    if len(rejects) > MAX_REJECTED_SHARE * (len(clips) + len(rejects)):
-        raise FlamError(f"{rejected}: more than half; remove or replace them, then run again")
+    number = f"{len(rejects)} of {len(clips) + len(rejects)}"
+    return f"{number} recordings were rejected ({reasons}; the first: {rejects[0].origin!r})"
 
 
 def count_reasons(rejects: Sequence[Reject]) -> Counter[str]:

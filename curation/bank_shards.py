@@ -75,7 +75,7 @@ def write_shard(task: ShardTask, *, root: Path, sample_rate: int, seed: int, len
             try:
                 clip, pcm, measures = prepare(file, sample_rate=sample_rate, seed=seed, lengths=lengths)
             except RejectError as error:
-                reject = Reject(origin=file.origin, reason=error.reason, detail=error.detail)
+                reject = Reject(origin=file.origin, reason=error.reason, detail=error.detail, bad=error.bad)
                 outcomes.append(Outcome(clip=None, reject=reject))
                 continue
             pcm_file.write(pcm.astype(PCM).tobytes())

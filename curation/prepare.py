@@ -36,11 +36,11 @@ Audio = npt.NDArray[np.float32]
 
 
 class RejectError(Exception):
-    """A recording that cannot be used. `reason` is one of few, `detail` says the rest."""
+    """A recording that cannot be used. `reason` is one of few, `detail` says the rest; see `Reject` for `bad`."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, bad: bool = True) -> None:
         super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+        self.reason, self.detail, self.bad = reason, detail, bad
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,11 +61,12 @@ def prepare(
     Raises RejectError.
     """
     channels, origin_rate = _load(file, sample_rate=sample_rate, seed=seed)
-    mono = _trimmed(_without_dc(_without_zeros(_mixed_down(channels, origin_rate))), sample_rate)
+    mono = _mixed_down(channels, origin_rate, start=round(file.onset * origin_rate))
+    mono = _trimmed(_without_dc(_without_zeros(mono)), sample_rate)
     seconds = len(mono.samples) / sample_rate
     role = lengths.role_of(file.role, seconds)
     if role is None:
-        raise RejectError("too long or too short", f"{seconds:.2f} s")
+        raise RejectError("too long or too short", f"{seconds:.2f} s", bad=False)
     if role == "background" and seconds < MIN_BACKGROUND:
         raise RejectError(f"too short for a background (under {MIN_BACKGROUND:g} s)")
     gain = 10 ** (PEAK_DBFS / 20) / float(np.abs(mono.samples).max())
@@ -122,14 +123,15 @@ def _load(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[Audio, int]
         return builtin_bank.render(file, seed=seed, sample_rate=sample_rate)[:, np.newaxis], sample_rate
     try:
         rate, num_channels, _ = probe(file.path)
-        channels, rate = read_channels(file.path, max_duration=min(MAX_DURATION, _MAX_VALUES / (rate * num_channels)))
+        longest = min(MAX_DURATION, _MAX_VALUES / (rate * num_channels))
+        channels, rate = read_channels(file.path, max_duration=longest, onset=file.onset, offset=file.offset)
     except AudioError as error:
         reason, _, detail = error.reason.partition(" (")
         raise RejectError(reason, detail.removesuffix(")")) from None
     except OSError as error:  # a folder above it that may not be entered
         raise RejectError("not readable as audio", error.strerror or "") from None
     if not channels.size:
-        raise RejectError("empty")
+        raise RejectError("empty" if not file.onset else "ends before its event begins")
     if not np.isfinite(channels).all():
         raise RejectError("holds samples that are no number or infinite")
     if len(channels) < MIN_DURATION * rate:
@@ -137,7 +139,7 @@ def _load(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[Audio, int]
     return channels, rate
 
 
-def _mixed_down(channels: Audio, sample_rate: int) -> _Mono:
+def _mixed_down(channels: Audio, sample_rate: int, *, start: int) -> _Mono:
     """The mean of the channels, or the loudest of them where they cancel each other out."""
     if not np.ptp(channels, axis=0).any():
         raise RejectError("silent or constant")
@@ -148,14 +150,14 @@ def _mixed_down(channels: Audio, sample_rate: int) -> _Mono:
         warnings.append("clipped")
     mean = channels.mean(axis=1, dtype=np.float64).astype(np.float32)
     if channels.shape[1] == 1:
-        return _Mono(samples=mean, sample_rate=sample_rate, start=0, warnings=tuple(warnings))
+        return _Mono(samples=mean, sample_rate=sample_rate, start=start, warnings=tuple(warnings))
     levels = np.array([_ac_rms(channel) for channel in channels.T])
     if (levels < levels.max() * 10 ** (_SILENT_DBFS / 20)).any():
         warnings.append("silent_channel")
     if _ac_rms(mean) <= levels.max() * 10 ** (_CANCELLED_DB / 20):
         warnings.append("antiphase")
         mean = np.ascontiguousarray(channels[:, int(levels.argmax())])
-    return _Mono(samples=mean, sample_rate=sample_rate, start=0, warnings=tuple(warnings))
+    return _Mono(samples=mean, sample_rate=sample_rate, start=start, warnings=tuple(warnings))
 
 
 def _ac_rms(samples: Audio) -> float:

@@ -15,7 +15,9 @@ class SourceFile:
     """One recording as a reader found it, not opened yet."""
 
     path: Path
-    origin: str  # the path as the user knows it: relative to the SOURCE given
+    onset: float = 0.0  # seconds; of a longer recording only what is between the two is used
+    offset: float | None = None  # None: to its end
+    origin: str  # the path as the user knows it: relative to the SOURCE given; of a span with #t=ONSET,OFFSET
     role: FileRole
     label: str
     cluster: str  # labels that name one sound share it; `default_cluster(label)` where the corpus names none

@@ -21,6 +21,8 @@ from curation import bank_shards
 from curation.bank import Bank, build_bank
 from curation.config import Recipe
 from curation.plan import Catalogue, plan
+from curation.prepare import RejectError, prepare
+from curation.source_clip import SourceFile
 from curation.sources import builtin_bank
 from manifests.errors import FlamError
 from manifests.store import locked
@@ -325,6 +327,29 @@ def test_a_corpus_without_a_valid_side_gets_one_and_the_report_says_so(sounds, t
     assert [sorted(counts) for counts in report.counts().values()] == [["train", "valid"]] * 3
     assert "3 of their train groups are for validation" in report.notes[0]
     assert any("no background is on the test side" in note for note in report.notes)
+
+
+def test_only_the_span_of_an_event_is_read_and_its_place_in_the_file_is_kept(tmp_path):
+    recording = np.random.default_rng(5).uniform(-0.5, 0.5, 40 * RATE)
+    soundfile.write(tmp_path / "long.wav", recording, RATE, subtype="FLOAT")
+    place = {"path": tmp_path / "long.wav", "role": "foreground", "label": "bark", "cluster": "bark", "group": "g"}
+    file = SourceFile(**place, origin="long.wav#t=31.250,32.000", onset=31.25, offset=32.0)
+    clip, pcm, _ = prepare(file, sample_rate=RATE, seed=0)
+    assert (clip.origin, clip.origin_start, clip.num_samples) == (file.origin, 31.25 * RATE, 0.75 * RATE)
+    expected = recording[clip.origin_start :][: len(pcm)] * 10 ** (clip.gain_db / 20)
+    assert np.abs(pcm / 32768 - expected).max() < 1e-4
+    with pytest.raises(RejectError, match="ends before its event begins"):
+        prepare(dataclasses.replace(file, onset=40.0, offset=41.0), sample_rate=RATE, seed=0)
+
+
+def test_an_event_at_another_rate_keeps_its_place_after_trimming(tmp_path):
+    recording = np.zeros(20 * 44_100)
+    recording[round(12.5 * 44_100) : round(13.5 * 44_100)] = np.random.default_rng(6).uniform(-0.5, 0.5, 44_100)
+    soundfile.write(tmp_path / "long.flac", recording, 44_100)
+    place = {"path": tmp_path / "long.flac", "role": "foreground", "label": "bark", "cluster": "bark", "group": "g"}
+    clip, _, _ = prepare(SourceFile(**place, origin="x", onset=12.0, offset=14.0), sample_rate=RATE, seed=0)
+    assert clip.origin_start / 44_100 == pytest.approx(12.5, abs=0.05)
+    assert clip.duration == pytest.approx(1.0, abs=0.1)
 
 
 def test_a_damaged_bank_is_refused_in_one_line(sounds, tmp_path):

@@ -322,6 +322,119 @@ def test_what_is_wrong_in_fsd50k_is_named(tmp_path):
         list_sources([str(tmp_path)])
 
 
+AUDIOSET_EVENTS = """segment_id\tstart_time_seconds\tend_time_seconds\tlabel
+b0RFKhbpFJA_30000\t0.000\t10.000\t/m/03m9d0z
+b0RFKhbpFJA_30000\t4.000\t4.300\t/m/05tny_
+s9d-2nhuJCQ_30000\t1.000\t2.000\t/m/05tny_
+s9d-2nhuJCQ_30000\t3.000\t6.000\t/m/09x0r
+s9d-2nhuJCQ_30000\t5.000\t6.500\t/m/05tny_
+s9d-2nhuJCQ_30000\t6.550\t6.750\t/m/09x0r
+s9d-2nhuJCQ_30000\t1.000\t2.000\t/m/05tny_
+YYdYvL5KIjk_0\t2.000\t2.050\t/m/05tny_
+gone_________1000\t2.000\t3.000\t/m/05tny_
+"""
+AUDIOSET_NAMES = "/m/03m9d0z\tWind\n/m/05tny_\tBark\n/m/09x0r\tSpeech\n"
+
+
+def write_audioset(root: Path, *, names=("Yb0RFKhbpFJA.wav", "s9d-2nhuJCQ_30000.flac", "YYdYvL5KIjk_0_10000.wav")):
+    """Its published tables beside recordings as downloaders name them."""
+    root.mkdir(parents=True)
+    (root / "audioset_eval_strong.tsv").write_text(AUDIOSET_EVENTS)
+    (root / "audioset_eval_strong_framed_posneg.tsv").write_text(
+        "segment_id\tstart_time_seconds\tend_time_seconds\tlabel\tpresent\ns9d-2nhuJCQ_30000\t0\t0.96\t/m/04rlf\t0\n"
+    )
+    (root / "mid_to_display_name.tsv").write_text(AUDIOSET_NAMES)
+    for name in names:
+        write_sound(root / "audio/eval" / name)
+
+
+def test_audioset_gives_the_spans_of_events_in_which_nothing_else_sounds(tmp_path):
+    write_audioset(tmp_path / "AudioSet")
+    (listing,) = list_sources([str(tmp_path / "AudioSet")])
+    assert [(file.label, file.origin) for file in listing.files] == [
+        ("Bark", "audio/eval/YYdYvL5KIjk_0_10000.wav#t=2.000,2.050"),
+        ("Wind", "audio/eval/Yb0RFKhbpFJA.wav#t=0.000,3.900"),
+        ("Wind", "audio/eval/Yb0RFKhbpFJA.wav#t=4.400,10.000"),
+        ("Bark", "audio/eval/s9d-2nhuJCQ_30000.flac#t=1.000,2.000"),
+        ("Speech", "audio/eval/s9d-2nhuJCQ_30000.flac#t=3.000,4.900"),
+        ("Bark", "audio/eval/s9d-2nhuJCQ_30000.flac#t=6.100,6.450"),
+    ]
+    file = listing.files[-1]
+    assert (file.onset, file.offset) == pytest.approx((6.1, 6.45))
+    assert (file.cluster, file.contains, file.audioset_id) == ("bark", (), "/m/05tny_")
+    assert (file.group, file.split, file.role) == ("youtube:s9d-2nhuJCQ", "test", "foreground")
+    assert "uploader" in file.licence
+    assert "s9d-2nhuJCQ" in file.author
+    assert "CC BY 4.0" in file.author
+    assert [(reject.origin, reject.reason, reject.bad) for reject in listing.rejects] == [
+        ("gone_________1000", "no recording of this segment", False)
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["s9d-2nhuJCQ_30000", "Ys9d-2nhuJCQ_30000", "s9d-2nhuJCQ", "Ys9d-2nhuJCQ", "Ys9d-2nhuJCQ_30000_40000",
+     "s9d-2nhuJCQ_30-40", "s9d-2nhuJCQ_30.0-40.0", "s9d-2nhuJCQ_30.000_40.000"],
+)  # fmt: skip
+def test_recordings_of_audioset_are_found_by_the_names_that_downloaders_give(tmp_path, name):
+    write_audioset(tmp_path / "as", names=[f"{name}.wav"])
+    (listing,) = list_sources([str(tmp_path / "as")])
+    assert {file.path.name for file in listing.files} == {f"{name}.wav"}
+    assert len(listing.files) == 3
+
+
+def test_audiosets_other_table_of_names_serves_too_and_tables_may_lie_in_a_folder(tmp_path):
+    write_audioset(tmp_path / "as")
+    (tmp_path / "as/meta").mkdir()
+    (tmp_path / "as/audioset_eval_strong.tsv").rename(tmp_path / "as/meta/train_strong.tsv")
+    (tmp_path / "as/mid_to_display_name.tsv").unlink()
+    with pytest.raises(FlamError, match="has no mid_to_display_name"):
+        list_sources([str(tmp_path / "as")])
+    (tmp_path / "as/meta/class_labels_indices.csv").write_text(
+        'index,mid,display_name\n0,/m/09x0r,"Speech"\n1,/m/05tny_,"Bark"\n2,/m/03m9d0z,"Wind, strong"\n'
+    )
+    (listing,) = list_sources([str(tmp_path / "as")])
+    assert {file.label for file in listing.files} == {"Bark", "Speech", "Wind, strong"}
+    assert {file.split for file in listing.files} == {"train"}
+
+
+def test_a_recording_that_two_segments_of_a_video_share_is_refused(tmp_path):
+    write_audioset(tmp_path / "as")
+    with (tmp_path / "as/audioset_eval_strong.tsv").open("a") as file:
+        file.write("b0RFKhbpFJA_90000\t1\t2\t/m/05tny_\n")
+    (listing,) = list_sources([str(tmp_path / "as")])
+    assert not any("b0RFKhbpFJA" in file.origin for file in listing.files)
+    reasons = [reject.reason for reject in listing.rejects if reject.bad]
+    assert reasons == ["no telling which segment it is"] * 2
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a_1\t2\t1\t/m/05tny_", "an event from 2 to 1 s"),
+        ("a_1\t-1\t1\t/m/05tny_", "an event from -1 to 1 s"),
+        ("a_1\t1,5\t2\t/m/05tny_", "start_time_seconds is '1,5'"),
+        ("a_1\t1\tnan\t/m/05tny_", "end_time_seconds is 'nan'"),
+        ("a_1\t1\t2\t/m/none", "label '/m/none' is not in the table"),
+        ("a\t1\t2\t/m/05tny_", "segment_id 'a' is not a YouTube id"),
+        ("a_1\t1\t2", "3 cells under 4 columns"),
+        ("a_1\t1\t2\t", "label is empty"),
+    ],
+)
+def test_a_bad_row_of_audioset_is_named(tmp_path, row, message):
+    write_audioset(tmp_path / "as")
+    table = tmp_path / "as/audioset_eval_strong.tsv"
+    table.write_text(f"{AUDIOSET_EVENTS}{row}\n")
+    with pytest.raises(FlamError, match=rf"audioset_eval_strong\.tsv:11: .*{message}"):
+        list_sources([str(tmp_path / "as")])
+
+
+def test_audioset_without_any_recording_says_how_to_name_them(tmp_path):
+    write_audioset(tmp_path / "as", names=["1.wav"])
+    with pytest.raises(FlamError, match="name each by its segment_id or YouTube id"):
+        list_sources([str(tmp_path / "as")])
+
+
 # --- splits -------------------------------------------------------------------------------------------------------
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from curation.sources import builtin_bank, esc50, folders, fsd50k, table, urbansound8k
+from curation.sources import audioset_strong, builtin_bank, esc50, folders, fsd50k, table, urbansound8k
 from curation.sources.listing import Listing
 from manifests.errors import FlamError
 
 BUILTIN = "builtin"
 _LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Listing]], ...] = tuple(
-    (layout.recognises, layout.read) for layout in (esc50, urbansound8k, fsd50k, folders)
+    (layout.recognises, layout.read) for layout in (esc50, urbansound8k, fsd50k, audioset_strong, folders)
 )
 
 
@@ -40,5 +40,6 @@ def _list_source(source: str) -> Listing:
             return read(path)
     raise FlamError(
         f"{source} is no sound collection that is known here: expected foreground/LABEL/ and background/LABEL/ "
-        "folders, ESC-50, UrbanSound8K or FSD50K as published, or a CSV file with the columns path, role and label"
+        "folders, ESC-50, UrbanSound8K, FSD50K, DESED's sound bank or AudioSet's strong labels as published, or a CSV "
+        "file with the columns path, role and label"
     )

@@ -51,7 +51,7 @@ def _add(
     special = [label for label in labels if not any(label in parents[other] for other in labels)]
     if len(special) != 1:
         detail = ", ".join(special)
-        listing.rejects.append(Reject(origin=origin, reason="several kinds of sound in one", detail=detail))
+        listing.rejects.append(Reject(origin=origin, reason="several kinds of sound in one", detail=detail, bad=False))
         return
     label = special[0]
     heard = {other for other in parents if other in parents[label] or label in parents[other]}

@@ -26,6 +26,7 @@ class Reject:
     origin: str
     reason: str  # one of few, for counting
     detail: str  # empty, or what the reason does not say
+    bad: bool = True  # False: nothing is wrong with it, it is only not what was asked for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +34,7 @@ class Listing:
     """One SOURCE of the bank."""
 
     name: str  # without the path to it, which differs from machine to machine
-    layout: str  # folders | table | esc50 | urbansound8k | fsd50k | builtin
+    layout: str  # folders | table | builtin, or the name of the reader
     files: list[SourceFile] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
 
@@ -68,6 +69,15 @@ def sound_files(folder: Path) -> Iterator[Path]:
     """What may be a sound in a folder, by name, in a fixed order."""
     for path in visible(folder):
         if not _NO_SOUND.fullmatch(path.name):
+            yield path
+
+
+def sound_files_below(folder: Path) -> Iterator[Path]:
+    """The same for a folder and all folders in it; no link to a folder is followed, it comes out as it is."""
+    for path in visible(folder):
+        if path.is_dir() and not path.is_symlink():
+            yield from sound_files_below(path)
+        elif not _NO_SOUND.fullmatch(path.name):
             yield path
 
 

@@ -17,6 +17,8 @@ from curation.sources.listing import ROLES, Listing, default_cluster
 from manifests.errors import FlamError
 from manifests.schema import SPLITS
 
+_NAMES = {",": "commas", "\t": "tabs"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableRow:
@@ -46,18 +48,34 @@ def read(path: Path) -> Listing:
     return listing
 
 
-def read_csv(path: Path, *, required: Sequence[str]) -> Iterator[TableRow]:
-    """The rows of a UTF-8 table with a header, columns in any order; raises FlamError with file:line."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+def read_csv(
+    path: Path, *, required: Sequence[str], delimiter: str = ",", header: Sequence[str] = ()
+) -> Iterator[TableRow]:
+    """The rows of a UTF-8 table, columns in any order; raises FlamError with file:line.
+
+    Args:
+        path: the file.
+        required: columns that it must have.
+        delimiter: a comma, or a tab; between tabs quotes are text.
+        header: the columns of a table that does not name them itself.
+    """
+    reader = csv.reader(
+        io.StringIO(_text(path), newline=""),
+        strict=True,
+        delimiter=delimiter,
+        quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
+    )
     try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(header, required, place=f"{path}:1")
+        header = header or [name.strip() for name in next(reader, [])]
+        _check_header(header, required, delimiter, place=f"{path}:1")
         for cells in reader:
             place = f"{path}:{reader.line_num}"
             if not cells:
                 continue
             if len(cells) != len(header):
-                raise FlamError(f"{place}: {len(cells)} cells under {len(header)} columns; quote cells with commas")
+                raise FlamError(
+                    f"{place}: {len(cells)} cells under {len(header)} columns; quote cells that hold a separator"
+                )
             yield TableRow(cells=dict(zip(header, cells, strict=True)), place=place)
     except csv.Error as error:
         raise FlamError(f"{path}:{reader.line_num}: {error}; mend the quotes in or above this line") from None
@@ -77,11 +95,13 @@ def _text(path: Path) -> str:
         raise FlamError(f"{path}:{line}: is not UTF-8; save the table as CSV in UTF-8") from None
 
 
-def _check_header(header: Sequence[str], required: Sequence[str], *, place: str) -> None:
+def _check_header(header: Sequence[str], required: Sequence[str], delimiter: str, *, place: str) -> None:
     missing = [name for name in required if name not in header]
     twice = [name for name, count in Counter(header).items() if count > 1]
     if missing:
-        raise FlamError(f"{place}: no column {', '.join(missing)}; the header, separated by commas, must name it")
+        raise FlamError(
+            f"{place}: no column {', '.join(missing)}; the header must name it, separated by {_NAMES[delimiter]}"
+        )
     if twice:
         raise FlamError(f"{place}: column {twice[0]!r} occurs twice; rename one")
 
