@@ -86,9 +86,9 @@ def bank(  # noqa: PLR0913 - one parameter for each option
     """Prepare labelled sounds: decoded, resampled, trimmed and measured once.
 
     A SOURCE is a folder with foreground/LABEL/* and background/LABEL/*, a CSV file with columns path, role, label (and
-    others: docs/data.md), ESC-50, UrbanSound8K or FSD50K as they are published, or the word builtin. FSD50K does not
-    say what is an event: a recording of 1 to 7.5 s is one, and one of 10 s or more is a background, unless the two
-    options of lengths say otherwise.
+    others: docs/data.md), ESC-50, UrbanSound8K, FSD50K, DESED's sound bank or AudioSet's strong labels as they are
+    published, or the word builtin. FSD50K does not say what is an event: a recording of 1 to 7.5 s is one, and one of
+    10 s or more is a background, unless the two options of lengths say otherwise.
 
     Example: flam-cli bank builtin --out bank
     """

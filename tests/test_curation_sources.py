@@ -435,6 +435,57 @@ def test_audioset_without_any_recording_says_how_to_name_them(tmp_path):
         list_sources([str(tmp_path / "as")])
 
 
+def write_desed(root: Path) -> None:
+    """Its sound bank as `desed` unpacks and divides it, with the tables of licences."""
+    for name in (
+        "train/soundbank/foreground/Cat/100_0.wav",
+        "train/soundbank/foreground/Frying_nOn_nOff/200_1_0.wav",
+        "train/soundbank/foreground/Blender_nOff/300_0.wav",
+        "train/soundbank/background/sins/DevNode1_ex5_1.wav",
+        "train/soundbank/background/sins/DevNode3_ex7_1.wav",
+        "train/soundbank/background/tut-scenes-2017-dev/b020_10_20.wav",
+        "validation/soundbank/foreground/Cat/300_1.wav",
+        "validation/soundbank/background/sins/DevNode2_ex5_9.wav",
+        "eval/soundbank/foreground/Speech_nOn/400_0.wav",
+        "eval/soundbank/foreground_on_off/Speech/400_0.wav",
+        "eval/soundbank/foreground_short/Dog/500_0.wav",
+        "eval/soundbank/background/youtube/a park.wav",
+        "eval/soundbank/background_long/Frying/600_0.wav",
+    ):
+        write_sound(root / "audio" / name)
+    (root / "license_training.tsv").write_text(
+        "filename\tid\tdataset\tdownload\tlicense\tname\tusername\n"
+        "/home/x/training/soundbank/foreground/Cat/100_0.wav\t100\tfreesound\t\t"
+        "http://creativecommons.org/licenses/by/3.0/\tm.wav\tann\n"
+    )
+    (root / "license_eval.tsv").write_text(
+        "dataset\tdownload\tfilename\tid\tlicense\tname\tusername\n"
+        "YouTube\t\t/x/a park.wav\tabc\thttps://x.com/?q=https%3A%2F%2Fcreativecommons.org%2Flicenses%2Fby%2F4.0\t\tbob\n"
+    )
+
+
+def test_desed_is_read_with_its_split_without_its_variants_and_without_a_recording_on_two_sides(tmp_path):
+    write_desed(tmp_path)
+    (listing,) = list_sources([str(tmp_path)])
+    assert [(file.role, file.label, file.group, file.split) for file in listing.files] == [
+        ("foreground", "Blender", "freesound:300", "valid"),
+        ("foreground", "Cat", "freesound:100", "train"),
+        ("foreground", "Frying", "freesound:200", "train"),
+        ("background", "domestic_ambience", "sins:ex5", None),
+        ("background", "domestic_ambience", "sins:ex7", "train"),
+        ("background", "domestic_ambience", "tut:b020", "train"),
+        ("foreground", "Cat", "freesound:300", "valid"),
+        ("background", "domestic_ambience", "sins:ex5", None),
+        ("foreground", "Speech", "freesound:400", "test"),
+        ("background", "domestic_ambience", "youtube:abc", "test"),
+    ]
+    known = {file.path.name: (file.licence, file.author) for file in listing.files if file.licence}
+    assert known == {
+        "100_0.wav": ("http://creativecommons.org/licenses/by/3.0/", "ann"),
+        "a park.wav": ("https://x.com/?q=https://creativecommons.org/licenses/by/4.0", "bob"),
+    }
+
+
 # --- splits -------------------------------------------------------------------------------------------------------
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from curation.sources import audioset_strong, builtin_bank, esc50, folders, fsd50k, table, urbansound8k
+from curation.sources import audioset_strong, builtin_bank, desed, esc50, folders, fsd50k, table, urbansound8k
 from curation.sources.listing import Listing
 from manifests.errors import FlamError
 
 BUILTIN = "builtin"
 _LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Listing]], ...] = tuple(
-    (layout.recognises, layout.read) for layout in (esc50, urbansound8k, fsd50k, audioset_strong, folders)
+    (layout.recognises, layout.read) for layout in (esc50, urbansound8k, fsd50k, audioset_strong, desed, folders)
 )
 
 
