@@ -78,6 +78,10 @@ def bank(  # noqa: PLR0913 - one parameter for each option
         tuple[float, float] | None, typer.Option(help="Shortest and longest event, trimmed; others are rejects.")
     ] = None,
     background_seconds: Annotated[float | None, typer.Option(help="Shortest background, trimmed.")] = None,
+    backgrounds: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Folder of recordings without labels, for backgrounds; may be repeated."),
+    ] = None,
     valid_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
     seed: Seed = 0,
@@ -88,7 +92,8 @@ def bank(  # noqa: PLR0913 - one parameter for each option
     A SOURCE is a folder with foreground/LABEL/* and background/LABEL/*, a CSV file with columns path, role, label (and
     others: docs/data.md), ESC-50, UrbanSound8K, FSD50K, DESED's sound bank or AudioSet's strong labels as they are
     published, or the word builtin. FSD50K does not say what is an event: a recording of 1 to 7.5 s is one, and one of
-    10 s or more is a background, unless the two options of lengths say otherwise.
+    10 s or more is a background, unless the two options of lengths say otherwise. What is heard in the recordings of
+    --backgrounds is unknown: in their soundscapes nothing counts as absent.
 
     Example: flam-cli bank builtin --out bank
     """
@@ -105,6 +110,7 @@ def bank(  # noqa: PLR0913 - one parameter for each option
         valid_share=valid_share,
         test_share=test_share,
         lengths=Lengths(foreground=foreground_seconds, background=background_seconds),
+        backgrounds=backgrounds or (),
     )
     _print_bank(report)
 

@@ -145,7 +145,7 @@ class BankReport:
         return Counter(sorted(warning for clip in self.bank.clips for warning in clip.warnings))
 
 
-def build_bank(
+def build_bank(  # noqa: PLR0913 - one parameter for each option
     sources: Sequence[str],
     out: Path,
     *,
@@ -155,6 +155,7 @@ def build_bank(
     valid_share: float = 0.1,
     test_share: float = 0.1,
     lengths: Lengths = ANY_LENGTH,
+    backgrounds: Sequence[Path] = (),
 ) -> BankReport:
     """Make a sound bank, or finish one that an interrupted run of the same command began.
 
@@ -169,9 +170,10 @@ def build_bank(
         valid_share: part of each label's groups for validation, where the sources do not say.
         test_share: the same for testing.
         lengths: which recordings are used, and as what where the sources do not say.
+        backgrounds: folders of recordings without labels, for backgrounds.
     """
     _check_settings(sample_rate, valid_share, test_share)
-    listings = list_sources(sources)
+    listings = list_sources(sources, backgrounds)
     files = [file for listing in listings for file in listing.files]
     check_roles({role for file in files for role in (ROLES if file.role == "either" else (file.role,))})
     given_splits((file.group, file.split) for file in files if file.split)

@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from curation.source_clip import SourceClip
+from curation.source_clip import UNLABELLED, SourceClip
 from curation.sources.listing import ROLES, Reject
 from curation.splits import Recording, assign_splits
 from manifests.errors import FlamError
@@ -75,7 +75,7 @@ def _with_clusters_of(same: Sequence[SourceClip], clip: SourceClip) -> SourceCli
     if len(same) == 1:
         return clip
     heard = {cluster for other in same for cluster in (other.cluster, *other.contains)}
-    return dataclasses.replace(clip, contains=sorted(heard - {clip.cluster}))
+    return dataclasses.replace(clip, contains=sorted(heard - {clip.cluster, UNLABELLED}))
 
 
 def without_duplicates(clips: Sequence[SourceClip]) -> tuple[list[SourceClip], list[Reject]]:

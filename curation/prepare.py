@@ -82,6 +82,7 @@ def prepare(
         label=file.label,
         cluster=file.cluster,
         contains=list(file.contains),
+        content_known=file.content_known,
         group=file.group,
         split=file.split or "",
         licence=file.licence,

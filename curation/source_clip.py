@@ -7,6 +7,7 @@ from typing import Literal
 from manifests.schema import Stretch
 
 Role = Literal["foreground", "background"]
+UNLABELLED = "unlabelled"  # label and cluster of what has none
 FileRole = Role | Literal["either"]  # either: as its length is fit for, by curation.lengths
 
 
@@ -22,6 +23,7 @@ class SourceFile:
     label: str
     cluster: str  # labels that name one sound share it; `default_cluster(label)` where the corpus names none
     contains: tuple[str, ...] = ()  # other clusters that can be heard in it
+    content_known: bool = True  # False: more may be heard, and nobody knows what
     group: str  # recordings that must stay on one side of a split
     split: str | None = None  # train | valid | test, where the corpus says
     licence: str = ""
@@ -38,6 +40,7 @@ class SourceClip:
     label: str
     cluster: str
     contains: list[str]
+    content_known: bool
     group: str
     split: str
     licence: str

@@ -93,6 +93,7 @@ def _clip(sound: Sound, pcm: npt.NDArray[np.int16], *, number: int, position: in
         label=sound.label,
         cluster=sound.cluster or sound.label,
         contains=sound.contains,
+        content_known=True,
         group=sound.group or f"group {number}",
         split=sound.split,
         licence=("CC0", "CC-BY")[number % 2],

@@ -329,6 +329,19 @@ def test_a_corpus_without_a_valid_side_gets_one_and_the_report_says_so(sounds, t
     assert any("no background is on the test side" in note for note in report.notes)
 
 
+def test_backgrounds_without_labels_are_part_of_the_bank_and_of_what_it_was_made_from(sounds, tmp_path):
+    for index in range(3):
+        write_noise(tmp_path / f"own/deep/{index}.wav", 300 + index, seconds=2.5)
+    shutil.copy(tmp_path / "own/deep/0.wav", sounds / "foreground/dog/same.wav")
+    bank = build(tmp_path / "bank", sounds, backgrounds=[tmp_path / "own"]).bank
+    own = [clip for clip in bank.clips if not clip.content_known]
+    assert [(clip.role, clip.label, clip.cluster) for clip in own] == [("background", "unlabelled", "unlabelled")] * 3
+    assert [clip.contains for clip in own] == [["dog"], [], []]
+    assert [clip.contains for clip in bank.clips if clip.origin == "foreground/dog/same.wav"] == [[]]
+    with pytest.raises(FlamError, match="choose another --out"):
+        build(tmp_path / "bank", sounds)
+
+
 def test_only_the_span_of_an_event_is_read_and_its_place_in_the_file_is_kept(tmp_path):
     recording = np.random.default_rng(5).uniform(-0.5, 0.5, 40 * RATE)
     soundfile.write(tmp_path / "long.wav", recording, RATE, subtype="FLOAT")

@@ -158,6 +158,7 @@ def test_the_clusters_of_the_benchmark_stay_as_written():
         ("path,role,label,label\n", "t.csv:1: column 'label' occurs twice"),
         (HEADER + "a.wav,foreground,dog\nb.wav,middle,dog\n", "t.csv:3: role is 'middle'"),
         ("path,role,label,split\na.wav,foreground,dog,dev\n", "t.csv:2: split is 'dev'"),
+        ("path,role,label,content\na.wav,foreground,dog,no\n", "t.csv:2: content is 'no'"),
         (HEADER + "a.wav,foreground, \n", "t.csv:2: label is empty"),
         (HEADER + "a.wav,foreground\n", "t.csv:2: 2 cells under 3 columns"),
         (HEADER + "a,b.wav,foreground,dog\n", "t.csv:2: 4 cells under 3 columns"),
@@ -484,6 +485,36 @@ def test_desed_is_read_with_its_split_without_its_variants_and_without_a_recordi
         "100_0.wav": ("http://creativecommons.org/licenses/by/3.0/", "ann"),
         "a park.wav": ("https://x.com/?q=https://creativecommons.org/licenses/by/4.0", "bob"),
     }
+
+
+def test_recordings_without_labels_are_backgrounds_of_unknown_content(tmp_path):
+    write_sound(tmp_path / "outside/z.wav")
+    for name in ("b.wav", "walks/2024/a.flac", ".hidden/c.wav", "walks/.d.wav"):
+        write_sound(tmp_path / "own" / name)
+    (tmp_path / "own/walks/notes.txt").write_text("rain")
+    (tmp_path / "own/link").symlink_to(tmp_path / "outside")
+    (tmp_path / "own/e.wav").symlink_to(tmp_path / "outside/z.wav")
+    (listing,) = list_sources([], [tmp_path / "own"])
+    assert [file.origin for file in listing.files] == ["b.wav", "walks/2024/a.flac"]
+    assert {(file.role, file.label, file.cluster, file.content_known) for file in listing.files} == {
+        ("background", "unlabelled", "unlabelled", False)
+    }
+    assert len({file.group for file in listing.files}) == 2
+    assert {(reject.origin, reject.reason) for reject in listing.rejects} == {
+        ("link", "link out of its folder"), ("e.wav", "link out of its folder"),
+    }  # fmt: skip
+
+
+def test_a_folder_of_backgrounds_that_is_missing_or_empty_is_named(tmp_path):
+    with pytest.raises(FlamError, match="no folder of backgrounds at nowhere"):
+        list_sources([], [Path("nowhere")])
+    with pytest.raises(FlamError, match="no recording in"):
+        list_sources([], [tmp_path])
+
+
+def test_a_table_says_where_more_may_be_heard(tmp_path):
+    content = "path,role,label,content\na,background,park,unknown\nb,background,park,\nc,background,park,known\n"
+    assert [file.content_known for file in read_table(tmp_path / "t.csv", content).files] == [False, True, True]
 
 
 # --- splits -------------------------------------------------------------------------------------------------------

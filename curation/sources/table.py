@@ -1,8 +1,8 @@
 """A CSV file that names sounds.
 
-Columns path, role and label, and where known cluster, contains (separated by |), group, split, licence, author and
-audioset_id. Others are ignored. Clusters stay as written; where the cell is blank, the label makes one
-(`default_cluster`).
+Columns path, role and label, and where known cluster, contains (separated by |), content (known or unknown), group,
+split, licence, author and audioset_id. Others are ignored. Clusters stay as written; where the cell is blank, the
+label makes one (`default_cluster`).
 """
 
 import csv
@@ -114,6 +114,9 @@ def _source_file(row: TableRow, root: Path, *, table: str) -> SourceFile:
         raise FlamError(f"{row.place}: role is {role!r}, must be one of {', '.join(ROLES)}")
     if split not in (None, *SPLITS):
         raise FlamError(f"{row.place}: split is {split!r}, must be empty or one of {', '.join(SPLITS)}")
+    content = row.get("content") or "known"
+    if content not in ("known", "unknown"):
+        raise FlamError(f"{row.place}: content is {content!r}, must be empty, known or unknown")
     return SourceFile(
         path=root / origin,
         origin=origin,
@@ -121,6 +124,7 @@ def _source_file(row: TableRow, root: Path, *, table: str) -> SourceFile:
         label=label,
         cluster=row.get("cluster") or default_cluster(label),
         contains=tuple(cluster for part in row.get("contains").split("|") if (cluster := part.strip())),
+        content_known=content == "known",
         group=row.get("group") or f"{table}/{origin}",
         split=split,
         licence=row.get("licence"),
