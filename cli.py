@@ -82,6 +82,9 @@ def bank(  # noqa: PLR0913 - one parameter for each option
         list[Path] | None,
         typer.Option(metavar="DIR", help="Folder of recordings without labels, for backgrounds; may be repeated."),
     ] = None,
+    licence: Annotated[
+        str | None, typer.Option(metavar="FAMILIES", help="Only sounds under these, as cc0,cc-by; all by default.")
+    ] = None,
     valid_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
     seed: Seed = 0,
@@ -99,6 +102,7 @@ def bank(  # noqa: PLR0913 - one parameter for each option
     """
     from curation.bank import build_bank
     from curation.lengths import Lengths
+    from curation.licences import parse_families
     from curation.runner import available_cores
 
     report = build_bank(
@@ -111,6 +115,7 @@ def bank(  # noqa: PLR0913 - one parameter for each option
         test_share=test_share,
         lengths=Lengths(foreground=foreground_seconds, background=background_seconds),
         backgrounds=backgrounds or (),
+        licences=parse_families(licence) if licence is not None else (),
     )
     _print_bank(report)
 

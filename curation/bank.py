@@ -156,6 +156,7 @@ def build_bank(  # noqa: PLR0913 - one parameter for each option
     test_share: float = 0.1,
     lengths: Lengths = ANY_LENGTH,
     backgrounds: Sequence[Path] = (),
+    licences: Sequence[str] = (),
 ) -> BankReport:
     """Make a sound bank, or finish one that an interrupted run of the same command began.
 
@@ -171,11 +172,18 @@ def build_bank(  # noqa: PLR0913 - one parameter for each option
         test_share: the same for testing.
         lengths: which recordings are used, and as what where the sources do not say.
         backgrounds: folders of recordings without labels, for backgrounds.
+        licences: families of `curation.licences`, to use only recordings under these; empty for all.
     """
     _check_settings(sample_rate, valid_share, test_share)
     listings = list_sources(sources, backgrounds)
+    if licences:
+        for listing in listings:
+            listing.keep_licences(licences)
     files = [file for listing in listings for file in listing.files]
-    check_roles({role for file in files for role in (ROLES if file.role == "either" else (file.role,))})
+    check_roles(
+        {role for file in files for role in (ROLES if file.role == "either" else (file.role,))},
+        f" under {' or '.join(licences)}" if licences else "",
+    )
     given_splits((file.group, file.split) for file in files if file.split)
     _check_out(out)
     made_from = {
@@ -186,6 +194,7 @@ def build_bank(  # noqa: PLR0913 - one parameter for each option
         "test_share": test_share,
         "foreground_seconds": list(lengths.foreground) if lengths.foreground else None,
         "background_seconds": lengths.background,
+        "licences": sorted(licences),
         "sources": [_summary(listing) for listing in listings],
     }
     with locked(out, "flam-cli bank"):

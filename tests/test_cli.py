@@ -71,7 +71,7 @@ def test_the_options_are_just_these() -> None:
     assert found == {
         "demo": ["--out", "--seed", "--workers"],
         "bank": [
-            "--background-seconds", "--backgrounds", "--foreground-seconds", "--out", "--rate", "--seed",
+            "--background-seconds", "--backgrounds", "--foreground-seconds", "--licence", "--out", "--rate", "--seed",
             "--test-share", "--valid-share", "--workers",
         ],
         "simulate": [

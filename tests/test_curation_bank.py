@@ -342,6 +342,22 @@ def test_backgrounds_without_labels_are_part_of_the_bank_and_of_what_it_was_made
         build(tmp_path / "bank", sounds)
 
 
+def test_only_the_licences_that_are_wanted_are_used_and_the_others_are_no_fault(sounds, tmp_path):
+    with (sounds / "t.csv").open("w", newline="") as file:
+        rows = [(path, path.parts[0], path.parts[1], licence) for path, licence in zip(
+            (path.relative_to(sounds) for path in sorted(sounds.rglob("*.wav"))),
+            ["CC0", "CC BY 4.0", "CC BY-NC 3.0", "CC0"] + ["Attribution Noncommercial"] * 5 + ["CC-BY", "", "?", "CC0"],
+            strict=True)]  # fmt: skip
+        csv.writer(file).writerows([("path", "role", "label", "licence"), *rows])
+    report = build(tmp_path / "bank", sounds / "t.csv", licences=["cc0", "cc-by"])
+    assert sorted({clip.licence for clip in report.bank.clips}) == ["CC BY 4.0", "CC-BY", "CC0"]
+    assert dict(report.rejects_by_reason()) == {"licence not wanted": 6, "licence unknown": 2}
+    with pytest.raises(FlamError, match=r"says licences"):
+        build(tmp_path / "bank", sounds / "t.csv", licences=["cc0"])
+    with pytest.raises(FlamError, match="no usable foreground and no background in the sources under public-domain"):
+        build(tmp_path / "none", sounds / "t.csv", licences=["public-domain"])
+
+
 def test_only_the_span_of_an_event_is_read_and_its_place_in_the_file_is_kept(tmp_path):
     recording = np.random.default_rng(5).uniform(-0.5, 0.5, 40 * RATE)
     soundfile.write(tmp_path / "long.wav", recording, RATE, subtype="FLOAT")

@@ -482,8 +482,8 @@ def test_desed_is_read_with_its_split_without_its_variants_and_without_a_recordi
     ]
     known = {file.path.name: (file.licence, file.author) for file in listing.files if file.licence}
     assert known == {
-        "100_0.wav": ("http://creativecommons.org/licenses/by/3.0/", "ann"),
-        "a park.wav": ("https://x.com/?q=https://creativecommons.org/licenses/by/4.0", "bob"),
+        "100_0.wav": ("CC BY 3.0", "ann"),
+        "a park.wav": ("CC BY 4.0", "bob"),
     }
 
 

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
+from curation.licences import short_name
 from curation.source_clip import Role, SourceFile
 from curation.sources.listing import ROLES, Listing, default_cluster, sound_files, visible
 from curation.sources.table import TableRow, read_csv
@@ -86,7 +86,7 @@ def _source_file(file: _Found, root: Path, parts: set[str]) -> SourceFile:
         cluster=default_cluster(label),
         group=file.group,
         split=None if len(parts) > 1 and file.role == "background" else _SPLITS[last],
-        licence=unquote(file.row.get("license")) if file.row else "",
+        licence=short_name(file.row.get("license")) if file.row else "",
         author=file.row.get("username") if file.row else "",
     )
 

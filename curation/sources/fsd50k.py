@@ -4,12 +4,12 @@ Every clip has the labels of all that can be heard in it, each with its parents 
 """
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from curation.licences import short_name
 from curation.source_clip import SourceFile
 from curation.sources.listing import Listing, Reject, default_cluster
 from curation.sources.table import TableRow, read_csv
@@ -17,7 +17,6 @@ from manifests.errors import FlamError
 
 _PARTS = ("dev", "eval")
 _SPLITS = {"train": "train", "val": "valid"}  # of the dev part; the eval part is for testing
-_LICENCE = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/([a-z+-]+)/([0-9.]+)")
 
 
 def recognises(root: Path) -> bool:
@@ -65,7 +64,7 @@ def _add(
         contains=tuple(sorted(default_cluster(other) for other in heard)),
         group=f"freesound:{row['fname']}",
         split="test" if part == "eval" else _split(row),
-        licence=_licence(str(about.get("license", ""))),
+        licence=short_name(str(about.get("license", ""))),
         author=str(about.get("uploader", "")),
         audioset_id=_audioset_ids(row, labels).get(label, ""),
     )
@@ -131,15 +130,6 @@ def _clip_info(root: Path, part: str) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(about, dict) for about in content.values()):
         raise FlamError(f"{path} does not hold an entry for each clip; unpack FSD50K.metadata.zip again")
     return content
-
-
-def _licence(address: str) -> str:
-    """`CC BY-NC 3.0` for Creative Commons' address of it."""
-    found = _LICENCE.search(address)
-    if not found:
-        return address
-    name, version = found[1], found[2]
-    return f"CC0 {version}" if name == "zero" else f"CC {name.upper().replace('SAMPLING', 'Sampling')} {version}"
 
 
 def _table_path(root: Path, part: str) -> Path:

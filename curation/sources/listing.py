@@ -3,10 +3,11 @@
 import re
 import typing
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curation.licences import families
 from curation.source_clip import Role, SourceFile
 
 ROLES: tuple[Role, ...] = typing.get_args(Role)
@@ -42,6 +43,18 @@ class Listing:
         """Take a recording, unless `refuses` finds a reason not to."""
         if not self.refuses(file.path, origin=file.origin, root=root):
             self.files.append(file)
+
+    def keep_licences(self, wanted: Collection[str]) -> None:
+        """Reject what is under another licence than of these families, or under one that nobody knows."""
+        kept = []
+        for file in self.files:
+            found = families(file.licence)
+            if found and found <= set(wanted):
+                kept.append(file)
+                continue
+            reason = "licence not wanted" if found else "licence unknown"
+            self.rejects.append(Reject(origin=file.origin, reason=reason, detail=file.licence, bad=False))
+        self.files[:] = kept
 
     def refuses(self, path: Path, *, origin: str, root: Path) -> bool:
         """Reject a file or folder that leaves `root`, a resolved path, through a link, or whose name is not Unicode."""
