@@ -6,6 +6,7 @@ What a bank's folder holds:
     BANK/parts/*.parquet     finished shards; an interrupted run continues after them
     BANK/pcm/00000.i16       the sounds of one shard, one after another: mono, 16 bits, little-endian
     BANK/measures/00000.f64  what was measured of each, by curation.measures; 64-bit floats
+    BANK/fingerprints/00000.anchors  by what copies of it are found, by curation.fingerprint
     BANK/rejects.parquet     recordings that could not be used, and why
     BANK/sources.parquet     SourceClip rows; written last, so its presence says that the bank is complete
 
@@ -34,6 +35,7 @@ from curation.bank_merge import (
     fingerprint,
     first_of_reason,
     notes,
+    notes_on_pairs,
     with_shared_clusters,
     with_splits,
     with_united_groups,
@@ -46,11 +48,13 @@ from curation.bank_shards import (
     is_finished,
     measures_path,
     pcm_path,
+    read_anchors,
     read_outcomes,
     remove_leftovers,
     shard_tasks,
     write_shard,
 )
+from curation.duplicates import same_sounds
 from curation.lengths import ANY_LENGTH, Lengths
 from curation.measures import Measures
 from curation.runner import run_tasks
@@ -229,14 +233,36 @@ def _finish(tasks: Sequence[ShardTask], refused: Sequence[Reject], out: Path, ma
     rejects = [*refused, *rejects]
     try:
         check_usable(clips, rejects)
-        clips, duplicates = without_duplicates(with_shared_clusters(with_united_groups(clips)))
+        pairs = _same_sounds(clips, tasks, out, made_from["sample_rate"])
+        united = with_united_groups(clips, pairs)
+        num_groups = len({clip.group for clip in clips})
+        clips, duplicates = without_duplicates(with_shared_clusters(united, pairs))
         rows = with_splits(clips, **{name: made_from[name] for name in ("seed", "valid_share", "test_share")})
     except FlamError:
         _discard(out)
         raise
     write_rows(_rejects_path(out), [*rejects, *duplicates], Reject)
-    write_json(_info_path(out), {**made_from, "fingerprint": fingerprint(rows), "notes": notes(clips, rows)})
+    sentences = [*notes(clips, rows), *notes_on_pairs(united, pairs, rows, num_groups=num_groups)]
+    write_json(_info_path(out), {**made_from, "fingerprint": fingerprint(rows), "notes": sentences})
     write_rows(_sources_path(out), rows, SourceClip)
+
+
+def _same_sounds(
+    clips: Sequence[SourceClip], tasks: Sequence[ShardTask], out: Path, sample_rate: int
+) -> list[tuple[int, int]]:
+    """Places of clips that share a sound without being identical."""
+    bank = Bank(root=out, sample_rate=sample_rate, fingerprint="", clips=[])
+
+    def excerpt(place: int, start: float, stop: float) -> tuple[npt.NDArray[np.floating[Any]], int]:
+        clip = clips[place]
+        first, last = round(start * sample_rate), min(round(stop * sample_rate), clip.num_samples)
+        return bank.samples(clip, first, last - first) / np.float32(32768), sample_rate
+
+    def skip(one: int, other: int) -> bool:
+        a, b = clips[one], clips[other]
+        return a.source_id[1:] == b.source_id[1:] or (a.group, a.cluster) == (b.group, b.cluster)
+
+    return same_sounds(read_anchors(out, tasks, clips), excerpt, skip=skip)
 
 
 def _summary(listing: Listing) -> dict[str, Any]:
@@ -303,7 +329,7 @@ def _discard(out: Path) -> None:
 
     Its shards are of no more use: to mend it is to change the sources, and shards are of one list of sources.
     """
-    for name in ("parts", "pcm", "measures"):
+    for name in ("parts", "pcm", "measures", "fingerprints"):
         shutil.rmtree(out / name)
     for path in (_info_path(out), out / ".lock"):
         path.unlink()

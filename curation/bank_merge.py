@@ -44,9 +44,12 @@ def count_reasons(rejects: Sequence[Reject]) -> Counter[str]:
     return Counter(dict(Counter(reject.reason for reject in rejects).most_common()))
 
 
-def with_united_groups(clips: Sequence[SourceClip]) -> list[SourceClip]:
-    """Groups that share a sound become one, so that it is not heard on two sides; a corpus's own split is kept."""
-    given = {clip.group for clip in clips if clip.split}
+def with_united_groups(clips: Sequence[SourceClip], pairs: Sequence[tuple[int, int]] = ()) -> list[SourceClip]:
+    """Groups that share a sound become one, so that it is not heard on two sides; a corpus's own split is kept.
+
+    `pairs` are the places of clips of which one is a copy of the other, or of a part of it.
+    """
+    given = {clip.group: clip.split for clip in clips if clip.split}
     first_by_sound: dict[str, SourceClip] = {}
     united: dict[str, str] = {}
 
@@ -55,20 +58,30 @@ def with_united_groups(clips: Sequence[SourceClip]) -> list[SourceClip]:
             group = united[group]
         return group
 
-    for clip in clips:
-        first = first_by_sound.setdefault(clip.source_id[1:], clip)
-        joins, stays = sorted((root(clip.group), root(first.group)), key=lambda group: group in given)
-        if joins != stays and joins not in given:
+    same = [(clip, first_by_sound.setdefault(clip.source_id[1:], clip)) for clip in clips]
+    for one, other in (*same, *((clips[later], clips[earlier]) for earlier, later in pairs)):
+        joins, stays = sorted((root(one.group), root(other.group)), key=lambda group: group in given)
+        if joins != stays and given.get(joins) in (None, given.get(stays)):
             united[joins] = stays
     return [dataclasses.replace(clip, group=root(clip.group)) for clip in clips]
 
 
-def with_shared_clusters(clips: Sequence[SourceClip]) -> list[SourceClip]:
-    """Clips of one sound name each other's clusters in `contains`: none of these is absent where the sound is."""
+def with_shared_clusters(clips: Sequence[SourceClip], pairs: Sequence[tuple[int, int]] = ()) -> list[SourceClip]:
+    """Clips of one sound name each other's clusters in `contains`: none of these is absent where the sound is.
+
+    So do those of a pair, as in `with_united_groups`.
+    """
     by_sound: dict[str, list[SourceClip]] = defaultdict(list)
     for clip in clips:
         by_sound[clip.source_id[1:]].append(clip)
-    return [_with_clusters_of(by_sound[clip.source_id[1:]], clip) for clip in clips]
+    copies: dict[int, list[SourceClip]] = defaultdict(list)
+    for one, other in pairs:
+        copies[one].append(clips[other])
+        copies[other].append(clips[one])
+    return [
+        _with_clusters_of([*by_sound[clip.source_id[1:]], *copies.get(place, ())], clip)
+        for place, clip in enumerate(clips)
+    ]
 
 
 def _with_clusters_of(same: Sequence[SourceClip], clip: SourceClip) -> SourceClip:
@@ -120,6 +133,19 @@ def notes(given: Sequence[SourceClip], rows: Sequence[SourceClip]) -> list[str]:
         if (role, split) not in present
     ]
     return sentences
+
+
+def notes_on_pairs(
+    clips: Sequence[SourceClip], pairs: Sequence[tuple[int, int]], rows: Sequence[SourceClip], *, num_groups: int
+) -> list[str]:
+    """What the user should know of `pairs` of clips in united groups, of which there were `num_groups`."""
+    if not pairs:
+        return []
+    split = {row.group: row.split for row in rows}
+    apart = sum(split.get(clips[one].group) != split.get(clips[other].group) for one, other in pairs)
+    joined = num_groups - len({clip.group for clip in clips})
+    sentence = f"{len(pairs)} pairs of recordings share a sound; groups joined to others for it: {joined}"
+    return [f"{sentence}; pairs that stay on two sides, where their sources put them: {apart}" if apart else sentence]
 
 
 def fingerprint(rows: Sequence[SourceClip]) -> str:
