@@ -381,6 +381,24 @@ def test_an_event_at_another_rate_keeps_its_place_after_trimming(tmp_path):
     assert clip.duration == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.parametrize(("rate", "noise"), [(RATE, 0.0), (44_100, 0.001)])
+def test_several_bursts_in_one_file_stay_several_stretches_with_their_onsets(tmp_path, rate, noise):
+    rng = np.random.default_rng(8)
+    onsets = [1.0, 1.8, 2.6]  # of barks of 0.3 s: 0.5 s of nothing between them
+    recording = noise * rng.uniform(-1, 1, 4 * rate)
+    for onset in onsets:
+        t = np.arange(round(0.3 * rate)) / rate
+        bark = rng.uniform(-1, 1, len(t)) * np.exp(-5 * t)
+        recording[round(onset * rate) :][: len(t)] += 0.5 * bark
+    soundfile.write(tmp_path / "barks.wav", recording, rate)
+    place = {"path": tmp_path / "barks.wav", "role": "foreground", "label": "bark", "cluster": "bark", "group": "g"}
+    clip, _, _ = prepare(SourceFile(**place, origin="barks.wav"), sample_rate=RATE, seed=0)
+    start = clip.origin_start / rate
+    assert start > 0.9 or noise  # what is before the first bark is cut, unless it is heard
+    assert [stretch.onset + start for stretch in clip.activity] == pytest.approx(onsets, abs=0.03)
+    assert [stretch.offset + start for stretch in clip.activity] == pytest.approx([1.3, 2.1, 2.9], abs=0.03)
+
+
 def test_a_damaged_bank_is_refused_in_one_line(sounds, tmp_path):
     out = tmp_path / "bank"
     build(out, sounds)
