@@ -92,11 +92,11 @@ def bank(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Prepare labelled sounds: decoded, resampled, trimmed and measured once.
 
-    A SOURCE is a folder with foreground/LABEL/* and background/LABEL/*, a CSV file with columns path, role, label (and
-    others: docs/data.md), ESC-50, UrbanSound8K, FSD50K, DESED's sound bank or AudioSet's strong labels as they are
-    published, or the word builtin. FSD50K does not say what is an event: a recording of 1 to 7.5 s is one, and one of
-    10 s or more is a background, unless the two options of lengths say otherwise. What is heard in the recordings of
-    --backgrounds is unknown: in their soundscapes nothing counts as absent.
+    A SOURCE is a folder with foreground/LABEL/*, background/LABEL/* and perhaps impulse_response/ROOM/*, a CSV file
+    with columns path, role, label (and others: docs/data.md), ESC-50, UrbanSound8K, FSD50K, DESED's sound bank or
+    AudioSet's strong labels as they are published, or the word builtin. FSD50K does not say what is an event: a
+    recording of 1 to 7.5 s is one, and one of 10 s or more is a background, unless the two options of lengths say
+    otherwise. What is heard in the recordings of --backgrounds is unknown: in their soundscapes nothing is absent.
 
     Example: flam-cli bank builtin --out bank
     """

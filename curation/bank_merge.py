@@ -107,10 +107,15 @@ def without_duplicates(clips: Sequence[SourceClip]) -> tuple[list[SourceClip], l
 def with_splits(clips: Sequence[SourceClip], *, seed: int, valid_share: float, test_share: float) -> list[SourceClip]:
     """Every clip on the side of its group, as `assign_splits` says."""
     recordings = [
-        Recording(role=clip.role, label=clip.label, group=clip.group, split=clip.split or None) for clip in clips
+        Recording(role=clip.role, label=_divided_by(clip), group=clip.group, split=clip.split or None) for clip in clips
     ]
     split = assign_splits(recordings, seed=seed, valid_share=valid_share, test_share=test_share)
     return [dataclasses.replace(clip, split=split[clip.group]) for clip in clips]
+
+
+def _divided_by(clip: SourceClip) -> str:
+    """The label; rooms, of which each has its own, are divided all together."""
+    return "" if clip.role == "impulse_response" else clip.label
 
 
 def first_of_reason(rejects: Sequence[Reject]) -> dict[str, str]:

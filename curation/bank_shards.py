@@ -93,7 +93,8 @@ def write_shard(task: ShardTask, *, root: Path, sample_rate: int, seed: int, len
             pcm_file.write(pcm.astype(PCM).tobytes())
             values = np.concatenate([measures.powers, measures.levels_dbfs])
             measures_file.write(values.astype(MEASURES).tobytes())
-            anchors_file.write(_anchors(num_clips, pcm, sample_rate).tobytes())
+            if clip.role != "impulse_response":
+                anchors_file.write(_anchors(num_clips, pcm, sample_rate).tobytes())
             placed = dataclasses.replace(clip, pcm_shard=task.index, pcm_start=num_written, measures_start=num_measured)
             outcomes.append(Outcome(clip=placed, reject=None))
             num_clips, num_written, num_measured = num_clips + 1, num_written + len(pcm), num_measured + len(values)

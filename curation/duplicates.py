@@ -26,7 +26,7 @@ Excerpt = Callable[[int, float, float], tuple[Floats, int]]  # clip, seconds fro
 ANCHOR = np.dtype([("clip", "<u4"), ("frame", "<u4"), ("descriptor", "<u8")])
 MAX_DIFFERENT = 8  # signs of 64
 MIN_PHASES, MIN_SPECTRA, MIN_EVIDENCE = 0.55, 0.4, 10.0  # see Likeness; by benchmarks/fingerprint.py
-_THIRDS = ((0, 22), (22, 21), (43, 21))  # lowest bit and number of bits
+THIRDS = ((0, 22), (22, 21), (43, 21))  # lowest bit and number of bits
 _NEIGHBOURS = 64  # descriptors with the same third that each is compared with, the most alike first
 _ALIGNMENTS = 3  # of a pair that are tried
 _LONGEST = 8192  # samples at RATE that are compared
@@ -141,7 +141,7 @@ def _compare(excerpt: Excerpt, one: tuple[int, int], other: tuple[int, int]) -> 
 def candidates(anchors: npt.NDArray[Any]) -> Rows:
     """Two clips, the earlier first, and a frame of each: in the order of clips, the best alignment first."""
     found = [np.zeros((0, 5), np.uint32)]
-    for low, bits in _THIRDS:
+    for low, bits in THIRDS:
         found += _agreeing(anchors, low, bits)
     rows = np.concatenate(found)
     return rows[np.lexsort((rows[:, 3], rows[:, 2], rows[:, 4], rows[:, 1], rows[:, 0])), :4]

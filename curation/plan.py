@@ -77,7 +77,7 @@ class Catalogue:
         foregrounds: dict[str, list[int]] = defaultdict(list)
         backgrounds: dict[str, list[int]] = defaultdict(list)
         for index, clip in enumerate(clips):
-            if clip.split != "test" and _clusters(clip) & held_out:
+            if clip.role == "impulse_response" or (clip.split != "test" and _clusters(clip) & held_out):
                 continue
             if clip.role == "background":
                 backgrounds[clip.split].append(index)

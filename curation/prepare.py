@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.activity import HOP, a_weighted_dbfs, active_stretches
+from curation.impulse_response import cut_response
 from curation.lengths import ANY_LENGTH, Lengths
 from curation.loudness import FLOOR_LUFS, integrated_lufs
 from curation.measures import Measures, measure_clip
@@ -61,19 +62,17 @@ def prepare(
     Raises RejectError.
     """
     channels, origin_rate = _load(file, sample_rate=sample_rate, seed=seed)
-    mono = _mixed_down(channels, origin_rate, start=round(file.onset * origin_rate))
-    mono = _trimmed(_without_dc(_without_zeros(mono)), sample_rate)
-    seconds = len(mono.samples) / sample_rate
-    role = lengths.role_of(file.role, seconds)
-    if role is None:
-        raise RejectError("too long or too short", f"{seconds:.2f} s", bad=False)
-    if role == "background" and seconds < MIN_BACKGROUND:
-        raise RejectError(f"too short for a background (under {MIN_BACKGROUND:g} s)")
+    is_sound = file.role != "impulse_response"
+    if is_sound:
+        mono = _sound(channels, origin_rate, sample_rate, start=round(file.onset * origin_rate))
+        role = _role(file, lengths, len(mono.samples) / sample_rate)
+    else:
+        mono, role = _response(channels, origin_rate, sample_rate), "impulse_response"
     gain = 10 ** (PEAK_DBFS / 20) / float(np.abs(mono.samples).max())
     pcm = to_int16(mono.samples * np.float32(gain))
     samples = pcm.astype(np.float32) / np.float32(32768)
     lufs, activity = _measured(samples, sample_rate)
-    if lufs <= FLOOR_LUFS:  # infrasound: no gain makes it heard, and its label would be wrong
+    if is_sound and lufs <= FLOOR_LUFS:  # infrasound: no gain makes it heard, and its label would be wrong
         raise RejectError("inaudible", f"{FLOOR_LUFS:g} LUFS or less at full level")
     measures = measure_clip(samples, role, sample_rate)
     clip = SourceClip(
@@ -101,7 +100,7 @@ def prepare(
         duration=len(pcm) / sample_rate,
         gain_db=20 * math.log10(gain),
         lufs=lufs,
-        activity=activity,
+        activity=activity if is_sound else [],
         warnings=sorted(mono.warnings),
     )
     return clip, pcm, measures
@@ -135,9 +134,29 @@ def _load(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[Audio, int]
         raise RejectError("empty" if not file.onset else "ends before its event begins")
     if not np.isfinite(channels).all():
         raise RejectError("holds samples that are no number or infinite")
-    if len(channels) < MIN_DURATION * rate:
-        raise RejectError(f"shorter than {MIN_DURATION * 1000:g} ms")
     return channels, rate
+
+
+def _sound(channels: Audio, origin_rate: int, sample_rate: int, *, start: int) -> _Mono:
+    if len(channels) < MIN_DURATION * origin_rate:
+        raise RejectError(f"shorter than {MIN_DURATION * 1000:g} ms")
+    return _trimmed(_without_dc(_without_zeros(_mixed_down(channels, origin_rate, start=start))), sample_rate)
+
+
+def _response(channels: Audio, origin_rate: int, sample_rate: int) -> _Mono:
+    samples, start = cut_response(channels, origin_rate, sample_rate)
+    if not len(samples):
+        raise RejectError("silent or constant")
+    return _Mono(samples=samples, sample_rate=sample_rate, start=start, warnings=())
+
+
+def _role(file: SourceFile, lengths: Lengths, seconds: float) -> Role:
+    role = lengths.role_of(file.role, seconds)
+    if role is None:
+        raise RejectError("too long or too short", f"{seconds:.2f} s", bad=False)
+    if role == "background" and seconds < MIN_BACKGROUND:
+        raise RejectError(f"too short for a background (under {MIN_BACKGROUND:g} s)")
+    return role
 
 
 def _mixed_down(channels: Audio, sample_rate: int, *, start: int) -> _Mono:

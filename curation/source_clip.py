@@ -6,7 +6,7 @@ from typing import Literal
 
 from manifests.schema import Stretch
 
-Role = Literal["foreground", "background"]
+Role = Literal["foreground", "background", "impulse_response"]
 UNLABELLED = "unlabelled"  # label and cluster of what has none
 FileRole = Role | Literal["either"]  # either: as its length is fit for, by curation.lengths
 

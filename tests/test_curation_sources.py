@@ -156,7 +156,10 @@ def test_the_clusters_of_the_benchmark_stay_as_written():
         ("", "t.csv:1: no column path, role, label"),
         ("path;role;label\na.wav;foreground;dog\n", "t.csv:1: no column"),
         ("path,role,label,label\n", "t.csv:1: column 'label' occurs twice"),
-        (HEADER + "a.wav,foreground,dog\nb.wav,middle,dog\n", "t.csv:3: role is 'middle'"),
+        (
+            HEADER + "a.wav,foreground,dog\nb.wav,middle,dog\n",
+            "t.csv:3: role is 'middle', must be one of foreground, background, impulse_response",
+        ),
         ("path,role,label,split\na.wav,foreground,dog,dev\n", "t.csv:2: split is 'dev'"),
         ("path,role,label,content\na.wav,foreground,dog,no\n", "t.csv:2: content is 'no'"),
         (HEADER + "a.wav,foreground, \n", "t.csv:2: label is empty"),

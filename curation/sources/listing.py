@@ -10,7 +10,8 @@ from pathlib import Path
 from curation.licences import families
 from curation.source_clip import Role, SourceFile
 
-ROLES: tuple[Role, ...] = typing.get_args(Role)
+ROLES: tuple[Role, ...] = ("foreground", "background")  # that every bank needs
+ALL_ROLES: tuple[Role, ...] = typing.get_args(Role)
 
 # What systems, downloads and corpora leave beside the sounds. Hidden files (.DS_Store, ._x) are ignored too.
 _NO_SOUND = re.compile(
@@ -71,6 +72,11 @@ def default_cluster(label: str) -> str:
     """
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", label).casefold())  # Unicode 3.13, D145
     return re.sub(r"[\s_-]+", "_", folded).strip("_") or label
+
+
+def default_group(source: str, role: str, label: str, origin: str) -> str:
+    """The group of a file of which nothing else is known: itself; of an impulse response its room, by the label."""
+    return f"{source}/{role}/{label}" if role == "impulse_response" else f"{source}/{origin}"
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from curation.source_clip import SourceFile
-from curation.sources.listing import ROLES, Listing, default_cluster
+from curation.sources.listing import ALL_ROLES, Listing, default_cluster, default_group
 from manifests.errors import FlamError
 from manifests.schema import SPLITS
 
@@ -110,8 +110,8 @@ def _source_file(row: TableRow, root: Path, *, table: str) -> SourceFile:
     origin, label, role, split = row["path"], row["label"], row["role"], row.get("split") or None
     if PurePosixPath(origin).is_absolute() or ".." in PurePosixPath(origin).parts or "\0" in origin:
         raise FlamError(f"{row.place}: path {origin!r} must be relative to {root} and stay inside it")
-    if role not in ROLES:
-        raise FlamError(f"{row.place}: role is {role!r}, must be one of {', '.join(ROLES)}")
+    if role not in ALL_ROLES:
+        raise FlamError(f"{row.place}: role is {role!r}, must be one of {', '.join(ALL_ROLES)}")
     if split not in (None, *SPLITS):
         raise FlamError(f"{row.place}: split is {split!r}, must be empty or one of {', '.join(SPLITS)}")
     content = row.get("content") or "known"
@@ -125,7 +125,7 @@ def _source_file(row: TableRow, root: Path, *, table: str) -> SourceFile:
         cluster=row.get("cluster") or default_cluster(label),
         contains=tuple(cluster for part in row.get("contains").split("|") if (cluster := part.strip())),
         content_known=content == "known",
-        group=row.get("group") or f"{table}/{origin}",
+        group=row.get("group") or default_group(table, role, label, origin),
         split=split,
         licence=row.get("licence"),
         author=row.get("author"),
