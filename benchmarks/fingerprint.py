@@ -10,12 +10,14 @@ some of them are copies that the collections do not know of. The last line is on
 """
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
 import time
 import tracemalloc
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,11 +180,25 @@ def measure(clips: list[Clip]) -> dict[str, Any]:
     for half, name in ((0, "chosen on"), (1, "held out")):
         for threshold in THRESHOLDS if half == 0 else (1.0,):
             result[f"{name}, {threshold:g}"] = table(clips, found, half, threshold, name)
+    say_known(clips, found)
     listed = strangers(clips, found, 1.0, originals=True)
     say("different recordings that are found to share a sound:")
     for (one, other), score in sorted(listed.items(), key=lambda item: -item[1]):
         say(f"  {score:.2f}  {clips[one].origin}  {clips[other].origin}")
     return {**result, "strangers": len(listed), "ms_a_second": round(1000 * (made - started) / seconds, 3)}
+
+
+def say_known(clips: list[Clip], found: dict[tuple[int, int], float]) -> None:
+    """Recordings of one group in two collections: parts of one recording, whether the same parts or not."""
+    say("recordings that two collections have of one group, and how alike they are:")
+    originals = [(place, clip) for place, clip in enumerate(clips) if not clip.change]
+    by_group: dict[str, list[tuple[int, Clip]]] = defaultdict(list)
+    for place, clip in originals:
+        by_group[clip.group].append((place, clip))
+    for group in by_group.values():
+        for (one, a), (other, b) in itertools.combinations(group, 2):
+            if a.origin.split("/")[0] != b.origin.split("/")[0]:
+                say(f"  {found.get((one, other), 0.0):.2f}  {a.origin}  {b.origin}")
 
 
 def all_anchors(clips: list[Clip]) -> npt.NDArray[Any]:

@@ -18,6 +18,7 @@ from curation.fingerprint import fingerprint
 from curation.lengths import Lengths
 from curation.prepare import RejectError, prepare
 from curation.source_clip import SourceClip, SourceFile
+from curation.sources.builtin_bank import is_builtin
 from curation.sources.listing import Reject
 from manifests.store import read_rows, replacing, write_rows
 
@@ -93,7 +94,7 @@ def write_shard(task: ShardTask, *, root: Path, sample_rate: int, seed: int, len
             pcm_file.write(pcm.astype(PCM).tobytes())
             values = np.concatenate([measures.powers, measures.levels_dbfs])
             measures_file.write(values.astype(MEASURES).tobytes())
-            if clip.role != "impulse_response":
+            if clip.role != "impulse_response" and not is_builtin(file):
                 anchors_file.write(_anchors(num_clips, pcm, sample_rate).tobytes())
             placed = dataclasses.replace(clip, pcm_shard=task.index, pcm_start=num_written, measures_start=num_measured)
             outcomes.append(Outcome(clip=placed, reject=None))

@@ -80,7 +80,7 @@ def compared(
 def likeness(one: Floats, other: Floats, at_one: int, at_other: int) -> Likeness:
     """How alike two sounds at RATE are around the samples of each that should be the same."""
     found = Likeness(phases=0, spectra=0, evidence=0)
-    for _ in range(2):  # the second time without the lag that was found
+    for finer in (1, _FINER):  # the second time without the lag that was found, and if it is worth it
         before = min(at_one, at_other, _LONGEST // 2)
         length = before + min(len(one) - at_one, len(other) - at_other, _LONGEST // 2)
         if before < 0 or length < _SHORTEST:
@@ -91,19 +91,20 @@ def likeness(one: Floats, other: Floats, at_one: int, at_other: int) -> Likeness
             scipy.fft.rfft(one[start_one : start_one + length] * window),
             scipy.fft.rfft(other[start_other : start_other + length] * window),
             length,
+            finer,
         )
-        if not lag:
+        if found.evidence < MIN_EVIDENCE / 2:
             return found
         at_other -= lag
     return found
 
 
-def _measured(one: npt.NDArray[Any], other: npt.NDArray[Any], length: int) -> tuple[Likeness, int]:
+def _measured(one: npt.NDArray[Any], other: npt.NDArray[Any], length: int, finer: int) -> tuple[Likeness, int]:
     cross = one * np.conj(other)
     power = np.abs(cross)
     strong = power > _WEAK * power.max()
     count = int(strong.sum())
-    size = scipy.fft.next_fast_len(_FINER * length)
+    size = scipy.fft.next_fast_len(finer * length)
     by_lag = np.abs(scipy.fft.irfft(np.where(strong, cross / np.maximum(power, 1e-30), 0), size)) * size / 2
     reach = min(_MAX_LAG * size // length, size // 2 - 1)
     near = np.concatenate([by_lag[:reach], by_lag[-reach:]])

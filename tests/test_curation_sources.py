@@ -395,10 +395,12 @@ def test_audiosets_other_table_of_names_serves_too_and_tables_may_lie_in_a_folde
     with pytest.raises(FlamError, match="has no mid_to_display_name"):
         list_sources([str(tmp_path / "as")])
     (tmp_path / "as/meta/class_labels_indices.csv").write_text(
-        'index,mid,display_name\n0,/m/09x0r,"Speech"\n1,/m/05tny_,"Bark"\n2,/m/03m9d0z,"Wind, strong"\n'
+        'index,mid,display_name\n0,/m/09x0r,"Speech"\n1,/m/05tny_,"Bark"\n2,/m/03m9d0z,"Dishes, pots, and pans"\n'
     )
     (listing,) = list_sources([str(tmp_path / "as")])
-    assert {file.label for file in listing.files} == {"Bark", "Speech", "Wind, strong"}
+    assert {(file.label, file.cluster) for file in listing.files} == {
+        ("Bark", "bark"), ("Speech", "speech"), ("Dishes, pots, and pans", default_cluster("Dishes_and_pots_and_pans")),
+    }  # fmt: skip
     assert {file.split for file in listing.files} == {"train"}
 
 

@@ -22,6 +22,7 @@ SHORTEST_PART = 0.25  # seconds; less of an event is left out. A whole event may
 _COLUMNS = ("segment_id", "start_time_seconds", "end_time_seconds", "label")
 _SEGMENT = re.compile(r"(?P<video>.+)_(?P<start_ms>[0-9]+)")
 _SEGMENT_MS = 10_000
+_LIST = re.compile(r", (and )?")  # FSD50K writes "Gull, seagull" as Gull_and_seagull: one cluster for both
 _SPLITS = {"eval": "test", "train": "train"}  # by a word in the table's name
 
 Span = tuple[float, float]  # onset and offset, seconds from the start of the file
@@ -118,7 +119,7 @@ def _add(listing: Listing, root: Path, name: str, segment: _Segment, *, names: M
             offset=offset,
             role="foreground",
             label=label,
-            cluster=default_cluster(label),
+            cluster=default_cluster(_LIST.sub(" and ", label)),
             group=f"youtube:{segment.video}",
             split=segment.split,
             licence=LICENCE,
