@@ -80,6 +80,13 @@ def bank(  # noqa: PLR0913 - one parameter for each option
         tuple[float, float] | None, typer.Option(help="Shortest and longest event, trimmed; others are rejects.")
     ] = None,
     background_seconds: Annotated[float | None, typer.Option(help="Shortest background, trimmed.")] = None,
+    backgrounds: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Folder of recordings without labels, for backgrounds; may be repeated."),
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(metavar="FAMILIES", help="Only sounds under these, as cc0,cc-by; all by default.")
+    ] = None,
     valid_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Of each label's groups, where no split is given.")] = 0.1,
     seed: Seed = 0,
@@ -87,15 +94,17 @@ def bank(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Prepare labelled sounds: decoded, resampled, trimmed and measured once.
 
-    A SOURCE is a folder with foreground/LABEL/* and background/LABEL/*, a CSV file with columns path, role, label (and
-    optionally cluster, contains, group, split, licence, author), ESC-50, UrbanSound8K or FSD50K as they are published,
-    or the word builtin. FSD50K does not say what is an event: a recording of 1 to 7.5 s is one, and one of 10 s or more
-    is a background, unless the two options of lengths say otherwise.
+    A SOURCE is a folder with foreground/LABEL/*, background/LABEL/* and perhaps impulse_response/ROOM/*, a CSV file
+    with columns path, role, label (and others: docs/data.md), ESC-50, UrbanSound8K, FSD50K, DESED's sound bank or
+    AudioSet's strong labels as they are published, or the word builtin. FSD50K does not say what is an event: a
+    recording of 1 to 7.5 s is one, and one of 10 s or more is a background, unless the two options of lengths say
+    otherwise. What is heard in the recordings of --backgrounds is unknown: in their soundscapes nothing is absent.
 
     Example: flam-cli bank builtin --out bank
     """
     from curation.bank import build_bank
     from curation.lengths import Lengths
+    from curation.licences import parse_families
     from curation.runner import available_cores
 
     report = build_bank(
@@ -107,6 +116,8 @@ def bank(  # noqa: PLR0913 - one parameter for each option
         valid_share=valid_share,
         test_share=test_share,
         lengths=Lengths(foreground=foreground_seconds, background=background_seconds),
+        backgrounds=backgrounds or (),
+        licences=parse_families(licence) if licence is not None else (),
     )
     _print_bank(report)
 

@@ -6,6 +6,7 @@ What a bank's folder holds:
     BANK/parts/*.parquet     finished shards; an interrupted run continues after them
     BANK/pcm/00000.i16       the sounds of one shard, one after another: mono, 16 bits, little-endian
     BANK/measures/00000.f32  what was measured of each, by curation.measures; 32-bit floats
+    BANK/fingerprints/00000.anchors  by what copies of it are found, by curation.fingerprint
     BANK/rejects.parquet     recordings that could not be used, and why
     BANK/sources.parquet     SourceClip rows; written last, so its presence says that the bank is complete
 
@@ -34,6 +35,7 @@ from curation.bank_merge import (
     fingerprint,
     first_of_reason,
     notes,
+    notes_on_pairs,
     with_shared_clusters,
     with_splits,
     with_united_groups,
@@ -46,11 +48,13 @@ from curation.bank_shards import (
     is_finished,
     measures_path,
     pcm_path,
+    read_anchors,
     read_outcomes,
     remove_leftovers,
     shard_tasks,
     write_shard,
 )
+from curation.duplicates import same_sounds
 from curation.lengths import ANY_LENGTH, Lengths
 from curation.measures import Measures
 from curation.runner import run_tasks
@@ -146,7 +150,7 @@ class BankReport:
         return Counter(sorted(warning for clip in self.bank.clips for warning in clip.warnings))
 
 
-def build_bank(
+def build_bank(  # noqa: PLR0913 - one parameter for each option
     sources: Sequence[str],
     out: Path,
     *,
@@ -156,6 +160,8 @@ def build_bank(
     valid_share: float = 0.1,
     test_share: float = 0.1,
     lengths: Lengths = ANY_LENGTH,
+    backgrounds: Sequence[Path] = (),
+    licences: Sequence[str] = (),
 ) -> BankReport:
     """Make a sound bank, or finish one that an interrupted run of the same command began.
 
@@ -170,11 +176,19 @@ def build_bank(
         valid_share: part of each label's groups for validation, where the sources do not say.
         test_share: the same for testing.
         lengths: which recordings are used, and as what where the sources do not say.
+        backgrounds: folders of recordings without labels, for backgrounds.
+        licences: families of `curation.licences`, to use only recordings under these; empty for all.
     """
     _check_settings(sample_rate, valid_share, test_share)
-    listings = list_sources(sources)
+    listings = list_sources(sources, backgrounds)
+    if licences:
+        for listing in listings:
+            listing.keep_licences(licences)
     files = [file for listing in listings for file in listing.files]
-    check_roles({role for file in files for role in (ROLES if file.role == "either" else (file.role,))})
+    check_roles(
+        {role for file in files for role in (ROLES if file.role == "either" else (file.role,))},
+        f" under {' or '.join(licences)}" if licences else "",
+    )
     given_splits((file.group, file.split) for file in files if file.split)
     _check_out(out)
     made_from = {
@@ -185,6 +199,7 @@ def build_bank(
         "test_share": test_share,
         "foreground_seconds": list(lengths.foreground) if lengths.foreground else None,
         "background_seconds": lengths.background,
+        "licences": sorted(licences),
         "sources": [_summary(listing) for listing in listings],
     }
     with locked(out, "flam-cli bank"):
@@ -219,14 +234,36 @@ def _finish(tasks: Sequence[ShardTask], refused: Sequence[Reject], out: Path, ma
     rejects = [*refused, *rejects]
     try:
         check_usable(clips, rejects)
-        clips, duplicates = without_duplicates(with_shared_clusters(with_united_groups(clips)))
+        pairs = _same_sounds(clips, tasks, out, made_from["sample_rate"])
+        united = with_united_groups(clips, pairs)
+        num_groups = len({clip.group for clip in clips})
+        clips, duplicates = without_duplicates(with_shared_clusters(united, pairs))
         rows = with_splits(clips, **{name: made_from[name] for name in ("seed", "valid_share", "test_share")})
     except FlamError:
         _discard(out)
         raise
     write_rows(_rejects_path(out), [*rejects, *duplicates], Reject)
-    write_json(_info_path(out), {**made_from, "fingerprint": fingerprint(rows), "notes": notes(clips, rows)})
+    sentences = [*notes(clips, rows), *notes_on_pairs(united, pairs, rows, num_groups=num_groups)]
+    write_json(_info_path(out), {**made_from, "fingerprint": fingerprint(rows), "notes": sentences})
     write_rows(_sources_path(out), rows, SourceClip)
+
+
+def _same_sounds(
+    clips: Sequence[SourceClip], tasks: Sequence[ShardTask], out: Path, sample_rate: int
+) -> list[tuple[int, int]]:
+    """Places of clips that share a sound without being identical."""
+    bank = Bank(root=out, sample_rate=sample_rate, fingerprint="", clips=[])
+
+    def excerpt(place: int, start: float, stop: float) -> tuple[npt.NDArray[np.floating[Any]], int]:
+        clip = clips[place]
+        first, last = round(start * sample_rate), min(round(stop * sample_rate), clip.num_samples)
+        return bank.samples(clip, first, last - first) / np.float32(32768), sample_rate
+
+    def skip(one: int, other: int) -> bool:
+        a, b = clips[one], clips[other]
+        return a.source_id[1:] == b.source_id[1:] or (a.group, a.cluster) == (b.group, b.cluster)
+
+    return same_sounds(read_anchors(out, tasks, clips), excerpt, skip=skip)
 
 
 def _summary(listing: Listing) -> dict[str, Any]:
@@ -293,7 +330,7 @@ def _discard(out: Path) -> None:
 
     Its shards are of no more use: to mend it is to change the sources, and shards are of one list of sources.
     """
-    for name in ("parts", "pcm", "measures"):
+    for name in ("parts", "pcm", "measures", "fingerprints"):
         shutil.rmtree(out / name)
     for path in (_info_path(out), out / ".lock"):
         path.unlink()

@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from curation.source_clip import SourceClip
+from curation.source_clip import UNLABELLED, SourceClip
 from curation.sources.listing import ROLES, Reject
 from curation.splits import Recording, assign_splits
 from manifests.errors import FlamError
@@ -26,13 +26,17 @@ def check_roles(found: set[str], why: str = "") -> None:
 
 
 def check_usable(clips: Sequence[SourceClip], rejects: Sequence[Reject]) -> None:
-    """Raise FlamError where too little is left, with the reasons. Duplicates are no fault and are not counted here."""
+    """Raise FlamError where too little is left or too much is bad, with the reasons. Duplicates are not among them."""
+    check_roles({clip.role for clip in clips}, f": {_sentence(clips, rejects)}" if rejects else "")
+    bad = [reject for reject in rejects if reject.bad]
+    if len(bad) > MAX_REJECTED_SHARE * (len(clips) + len(bad)):
+        raise FlamError(f"{_sentence(clips, bad)}: more than half; remove or replace them, then run again")
+
+
+def _sentence(clips: Sequence[SourceClip], rejects: Sequence[Reject]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(rejects).most_common())
-    rejected = f"{len(rejects)} of {len(clips) + len(rejects)} recordings were rejected ({reasons}"
-    rejected += f"; the first: {rejects[0].origin!r})" if rejects else ")"
-    check_roles({clip.role for clip in clips}, f": {rejected}" if rejects else "")
-    if len(rejects) > MAX_REJECTED_SHARE * (len(clips) + len(rejects)):
-        raise FlamError(f"{rejected}: more than half; remove or replace them, then run again")
+    number = f"{len(rejects)} of {len(clips) + len(rejects)}"
+    return f"{number} recordings were rejected ({reasons}; the first: {rejects[0].origin!r})"
 
 
 def count_reasons(rejects: Sequence[Reject]) -> Counter[str]:
@@ -40,9 +44,12 @@ def count_reasons(rejects: Sequence[Reject]) -> Counter[str]:
     return Counter(dict(Counter(reject.reason for reject in rejects).most_common()))
 
 
-def with_united_groups(clips: Sequence[SourceClip]) -> list[SourceClip]:
-    """Groups that share a sound become one, so that it is not heard on two sides; a corpus's own split is kept."""
-    given = {clip.group for clip in clips if clip.split}
+def with_united_groups(clips: Sequence[SourceClip], pairs: Sequence[tuple[int, int]] = ()) -> list[SourceClip]:
+    """Groups that share a sound become one, so that it is not heard on two sides; a corpus's own split is kept.
+
+    `pairs` are the places of clips of which one is a copy of the other, or of a part of it.
+    """
+    given = {clip.group: clip.split for clip in clips if clip.split}
     first_by_sound: dict[str, SourceClip] = {}
     united: dict[str, str] = {}
 
@@ -51,27 +58,37 @@ def with_united_groups(clips: Sequence[SourceClip]) -> list[SourceClip]:
             group = united[group]
         return group
 
-    for clip in clips:
-        first = first_by_sound.setdefault(clip.source_id[1:], clip)
-        joins, stays = sorted((root(clip.group), root(first.group)), key=lambda group: group in given)
-        if joins != stays and joins not in given:
+    same = [(clip, first_by_sound.setdefault(clip.source_id[1:], clip)) for clip in clips]
+    for one, other in (*same, *((clips[later], clips[earlier]) for earlier, later in pairs)):
+        joins, stays = sorted((root(one.group), root(other.group)), key=lambda group: group in given)
+        if joins != stays and given.get(joins) in (None, given.get(stays)):
             united[joins] = stays
     return [dataclasses.replace(clip, group=root(clip.group)) for clip in clips]
 
 
-def with_shared_clusters(clips: Sequence[SourceClip]) -> list[SourceClip]:
-    """Clips of one sound name each other's clusters in `contains`: none of these is absent where the sound is."""
+def with_shared_clusters(clips: Sequence[SourceClip], pairs: Sequence[tuple[int, int]] = ()) -> list[SourceClip]:
+    """Clips of one sound name each other's clusters in `contains`: none of these is absent where the sound is.
+
+    So do those of a pair, as in `with_united_groups`.
+    """
     by_sound: dict[str, list[SourceClip]] = defaultdict(list)
     for clip in clips:
         by_sound[clip.source_id[1:]].append(clip)
-    return [_with_clusters_of(by_sound[clip.source_id[1:]], clip) for clip in clips]
+    copies: dict[int, list[SourceClip]] = defaultdict(list)
+    for one, other in pairs:
+        copies[one].append(clips[other])
+        copies[other].append(clips[one])
+    return [
+        _with_clusters_of([*by_sound[clip.source_id[1:]], *copies.get(place, ())], clip)
+        for place, clip in enumerate(clips)
+    ]
 
 
 def _with_clusters_of(same: Sequence[SourceClip], clip: SourceClip) -> SourceClip:
     if len(same) == 1:
         return clip
     heard = {cluster for other in same for cluster in (other.cluster, *other.contains)}
-    return dataclasses.replace(clip, contains=sorted(heard - {clip.cluster}))
+    return dataclasses.replace(clip, contains=sorted(heard - {clip.cluster, UNLABELLED}))
 
 
 def without_duplicates(clips: Sequence[SourceClip]) -> tuple[list[SourceClip], list[Reject]]:
@@ -90,10 +107,15 @@ def without_duplicates(clips: Sequence[SourceClip]) -> tuple[list[SourceClip], l
 def with_splits(clips: Sequence[SourceClip], *, seed: int, valid_share: float, test_share: float) -> list[SourceClip]:
     """Every clip on the side of its group, as `assign_splits` says."""
     recordings = [
-        Recording(role=clip.role, label=clip.label, group=clip.group, split=clip.split or None) for clip in clips
+        Recording(role=clip.role, label=_divided_by(clip), group=clip.group, split=clip.split or None) for clip in clips
     ]
     split = assign_splits(recordings, seed=seed, valid_share=valid_share, test_share=test_share)
     return [dataclasses.replace(clip, split=split[clip.group]) for clip in clips]
+
+
+def _divided_by(clip: SourceClip) -> str:
+    """The label; rooms, of which each has its own, are divided all together."""
+    return "" if clip.role == "impulse_response" else clip.label
 
 
 def first_of_reason(rejects: Sequence[Reject]) -> dict[str, str]:
@@ -116,6 +138,19 @@ def notes(given: Sequence[SourceClip], rows: Sequence[SourceClip]) -> list[str]:
         if (role, split) not in present
     ]
     return sentences
+
+
+def notes_on_pairs(
+    clips: Sequence[SourceClip], pairs: Sequence[tuple[int, int]], rows: Sequence[SourceClip], *, num_groups: int
+) -> list[str]:
+    """What the user should know of `pairs` of clips in united groups, of which there were `num_groups`."""
+    if not pairs:
+        return []
+    split = {row.group: row.split for row in rows}
+    apart = sum(split.get(clips[one].group) != split.get(clips[other].group) for one, other in pairs)
+    joined = num_groups - len({clip.group for clip in clips})
+    sentence = f"{len(pairs)} pairs of recordings share a sound; groups joined to others for it: {joined}"
+    return [f"{sentence}; pairs that stay on two sides, where their sources put them: {apart}" if apart else sentence]
 
 
 def fingerprint(rows: Sequence[SourceClip]) -> str:

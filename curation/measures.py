@@ -49,7 +49,9 @@ class Measures(NamedTuple):
 
 
 def measure_clip(samples: Floats, role: Role, sample_rate: int) -> Measures:
-    """What the bank stores of a clip; of a foreground clip that is shorter than two fades only its bands."""
+    """What the bank stores of a clip; of an impulse response nothing, of what is shorter than two fades its bands."""
+    if role == "impulse_response":
+        return Measures(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, np.zeros((0, NUM_BANDS), np.float32))
     bands = band_energies(samples, sample_rate)
     energies, starts = step_energies(samples, sample_rate), starting_energies(samples, sample_rate)
     if role == "background":

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.activity import HOP, a_weighted_dbfs, active_stretches
+from curation.impulse_response import cut_response
 from curation.lengths import ANY_LENGTH, Lengths
 from curation.loudness import FLOOR_LUFS, integrated_lufs
 from curation.measures import Measures, measure_clip
@@ -36,11 +37,11 @@ Audio = npt.NDArray[np.float32]
 
 
 class RejectError(Exception):
-    """A recording that cannot be used. `reason` is one of few, `detail` says the rest."""
+    """A recording that cannot be used. `reason` is one of few, `detail` says the rest; see `Reject` for `bad`."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, bad: bool = True) -> None:
         super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
+        self.reason, self.detail, self.bad = reason, detail, bad
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,18 +62,17 @@ def prepare(
     Raises RejectError.
     """
     channels, origin_rate = _load(file, sample_rate=sample_rate, seed=seed)
-    mono = _trimmed(_without_dc(_without_zeros(_mixed_down(channels, origin_rate))), sample_rate)
-    seconds = len(mono.samples) / sample_rate
-    role = lengths.role_of(file.role, seconds)
-    if role is None:
-        raise RejectError("too long or too short", f"{seconds:.2f} s")
-    if role == "background" and seconds < MIN_BACKGROUND:
-        raise RejectError(f"too short for a background (under {MIN_BACKGROUND:g} s)")
+    is_sound = file.role != "impulse_response"
+    if is_sound:
+        mono = _sound(channels, origin_rate, sample_rate, start=round(file.onset * origin_rate))
+        role = _role(file, lengths, len(mono.samples) / sample_rate)
+    else:
+        mono, role = _response(channels, origin_rate, sample_rate), "impulse_response"
     gain = 10 ** (PEAK_DBFS / 20) / float(np.abs(mono.samples).max())
     pcm = to_int16(mono.samples * np.float32(gain))
     samples = pcm.astype(np.float32) / np.float32(32768)
     lufs, activity = _measured(samples, sample_rate)
-    if lufs <= FLOOR_LUFS:  # infrasound: no gain makes it heard, and its label would be wrong
+    if is_sound and lufs <= FLOOR_LUFS:  # infrasound: no gain makes it heard, and its label would be wrong
         raise RejectError("inaudible", f"{FLOOR_LUFS:g} LUFS or less at full level")
     measures = measure_clip(samples, role, sample_rate)
     clip = SourceClip(
@@ -81,10 +81,12 @@ def prepare(
         label=file.label,
         cluster=file.cluster,
         contains=list(file.contains),
+        content_known=file.content_known,
         group=file.group,
         split=file.split or "",
         licence=file.licence,
         author=file.author,
+        audioset_id=file.audioset_id,
         origin=file.origin,
         origin_sample_rate=origin_rate,
         origin_channels=channels.shape[1],
@@ -97,7 +99,7 @@ def prepare(
         duration=len(pcm) / sample_rate,
         gain_db=20 * math.log10(gain),
         lufs=lufs,
-        activity=activity,
+        activity=activity if is_sound else [],
         warnings=sorted(mono.warnings),
     )
     return clip, pcm, measures
@@ -120,22 +122,43 @@ def _load(file: SourceFile, *, sample_rate: int, seed: int) -> tuple[Audio, int]
         return builtin_bank.render(file, seed=seed, sample_rate=sample_rate)[:, np.newaxis], sample_rate
     try:
         rate, num_channels, _ = probe(file.path)
-        channels, rate = read_channels(file.path, max_duration=min(MAX_DURATION, _MAX_VALUES / (rate * num_channels)))
+        longest = min(MAX_DURATION, _MAX_VALUES / (rate * num_channels))
+        channels, rate = read_channels(file.path, max_duration=longest, onset=file.onset, offset=file.offset)
     except AudioError as error:
         reason, _, detail = error.reason.partition(" (")
         raise RejectError(reason, detail.removesuffix(")")) from None
     except OSError as error:  # a folder above it that may not be entered
         raise RejectError("not readable as audio", error.strerror or "") from None
     if not channels.size:
-        raise RejectError("empty")
+        raise RejectError("empty" if not file.onset else "ends before its event begins")
     if not np.isfinite(channels).all():
         raise RejectError("holds samples that are no number or infinite")
-    if len(channels) < MIN_DURATION * rate:
-        raise RejectError(f"shorter than {MIN_DURATION * 1000:g} ms")
     return channels, rate
 
 
-def _mixed_down(channels: Audio, sample_rate: int) -> _Mono:
+def _sound(channels: Audio, origin_rate: int, sample_rate: int, *, start: int) -> _Mono:
+    if len(channels) < MIN_DURATION * origin_rate:
+        raise RejectError(f"shorter than {MIN_DURATION * 1000:g} ms")
+    return _trimmed(_without_dc(_without_zeros(_mixed_down(channels, origin_rate, start=start))), sample_rate)
+
+
+def _response(channels: Audio, origin_rate: int, sample_rate: int) -> _Mono:
+    samples, start = cut_response(channels, origin_rate, sample_rate)
+    if not len(samples):
+        raise RejectError("silent or constant")
+    return _Mono(samples=samples, sample_rate=sample_rate, start=start, warnings=())
+
+
+def _role(file: SourceFile, lengths: Lengths, seconds: float) -> Role:
+    role = lengths.role_of(file.role, seconds)
+    if role is None:
+        raise RejectError("too long or too short", f"{seconds:.2f} s", bad=False)
+    if role == "background" and seconds < MIN_BACKGROUND:
+        raise RejectError(f"too short for a background (under {MIN_BACKGROUND:g} s)")
+    return role
+
+
+def _mixed_down(channels: Audio, sample_rate: int, *, start: int) -> _Mono:
     """The mean of the channels, or the loudest of them where they cancel each other out."""
     if not np.ptp(channels, axis=0).any():
         raise RejectError("silent or constant")
@@ -146,14 +169,14 @@ def _mixed_down(channels: Audio, sample_rate: int) -> _Mono:
         warnings.append("clipped")
     mean = channels.mean(axis=1, dtype=np.float64).astype(np.float32)
     if channels.shape[1] == 1:
-        return _Mono(samples=mean, sample_rate=sample_rate, start=0, warnings=tuple(warnings))
+        return _Mono(samples=mean, sample_rate=sample_rate, start=start, warnings=tuple(warnings))
     levels = np.array([_ac_rms(channel) for channel in channels.T])
     if (levels < levels.max() * 10 ** (_SILENT_DBFS / 20)).any():
         warnings.append("silent_channel")
     if _ac_rms(mean) <= levels.max() * 10 ** (_CANCELLED_DB / 20):
         warnings.append("antiphase")
         mean = np.ascontiguousarray(channels[:, int(levels.argmax())])
-    return _Mono(samples=mean, sample_rate=sample_rate, start=0, warnings=tuple(warnings))
+    return _Mono(samples=mean, sample_rate=sample_rate, start=start, warnings=tuple(warnings))
 
 
 def _ac_rms(samples: Audio) -> float:

@@ -97,7 +97,7 @@ class Soundscapes:
     def _row(self, planned: Plan, mixture: Mixture) -> Soundscape:
         """All of its sounds are known, and its annotation closed, unless nobody knows what is in the background."""
         name = soundscape_id(planned.index)
-        known = getattr(self.bank.clips[planned.background.clip], "content_known", True)
+        known = self.bank.clips[planned.background.clip].content_known
         licences = {event.licence for event in mixture.events} | {mixture.background.licence}
         if mixture.room is not None:
             licences.add(mixture.room.licence)

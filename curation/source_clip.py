@@ -6,7 +6,8 @@ from typing import Literal
 
 from manifests.schema import Stretch
 
-Role = Literal["foreground", "background"]
+Role = Literal["foreground", "background", "impulse_response"]
+UNLABELLED = "unlabelled"  # label and cluster of what has none
 FileRole = Role | Literal["either"]  # either: as its length is fit for, by curation.lengths
 
 
@@ -15,15 +16,19 @@ class SourceFile:
     """One recording as a reader found it, not opened yet."""
 
     path: Path
-    origin: str  # the path as the user knows it: relative to the SOURCE given
+    onset: float = 0.0  # seconds; of a longer recording only what is between the two is used
+    offset: float | None = None  # None: to its end
+    origin: str  # the path as the user knows it: relative to the SOURCE given; of a span with #t=ONSET,OFFSET
     role: FileRole
     label: str
     cluster: str  # labels that name one sound share it; `default_cluster(label)` where the corpus names none
     contains: tuple[str, ...] = ()  # other clusters that can be heard in it
+    content_known: bool = True  # False: more may be heard, and nobody knows what
     group: str  # recordings that must stay on one side of a split
     split: str | None = None  # train | valid | test, where the corpus says
     licence: str = ""
     author: str = ""
+    audioset_id: str = ""  # of the label, as /m/05tny_, where the corpus names one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,10 +40,12 @@ class SourceClip:
     label: str
     cluster: str
     contains: list[str]
+    content_known: bool
     group: str
     split: str
     licence: str
     author: str
+    audioset_id: str  # of the label; empty where unknown
     origin: str
     origin_sample_rate: int
     origin_channels: int

@@ -1,5 +1,6 @@
 """Audio files as mono float32 at one sample rate, and back. Whatever soundfile reads is read; soxr resamples."""
 
+import math
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,14 +58,18 @@ def probe(path: Path) -> tuple[int, int, float]:
     return info.samplerate, info.channels, info.frames / info.samplerate
 
 
-def read_channels(path: Path, *, max_duration: float) -> tuple[Float[np.ndarray, "sample channel"], int]:
-    """Every sample and the sample rate in Hz, not resampled; raises AudioError past `max_duration` seconds.
+def read_channels(
+    path: Path, *, max_duration: float, onset: float = 0.0, offset: float | None = None
+) -> tuple[Float[np.ndarray, "sample channel"], int]:
+    """The samples from `onset` to `offset` seconds, and the sample rate in Hz; not resampled.
 
-    Read in blocks: what a damaged header claims is never allocated.
+    Read in blocks: what a damaged header claims is never allocated. Where the file ends before `offset`, so do the
+    samples. Raises AudioError past `max_duration` seconds.
     """
     sample_rate, channels, _ = probe(path)
+    start, stop = round(onset * sample_rate), None if offset is None else round(offset * sample_rate)
     blocks, total = [], 0
-    for block in _raw_blocks(path, sample_rate):
+    for block in _raw_blocks(path, sample_rate, start, stop):
         total += len(block)
         if total > max_duration * sample_rate:
             raise AudioError(path, f"longer than {max_duration:g} s")
@@ -129,10 +134,19 @@ def _mono(block: Float[np.ndarray, "sample channel"]) -> Float[np.ndarray, " sam
     return np.asarray(mean)
 
 
-def _raw_blocks(path: Path, sample_rate: int) -> Iterator[Float[np.ndarray, "sample channel"]]:
+def _raw_blocks(
+    path: Path, sample_rate: int, start: int = 0, stop: int | None = None
+) -> Iterator[Float[np.ndarray, "sample channel"]]:
+    """The samples from `start` to before `stop`, a few seconds at a time."""
+    size, left = _BLOCK_SECONDS * sample_rate, math.inf if stop is None else stop - start
     try:
         with soundfile.SoundFile(str(path)) as file:
-            while len(block := file.read(_BLOCK_SECONDS * sample_rate, dtype="float32", always_2d=True)):
+            if start >= file.frames and start:
+                return
+            if start:
+                file.seek(start)
+            while len(block := file.read(int(min(size, left)), dtype="float32", always_2d=True)):
+                left -= len(block)
                 yield block
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"not readable as audio ({_reason(error)})") from None

@@ -71,8 +71,8 @@ def test_the_options_are_just_these() -> None:
     assert found == {
         "demo": ["--out", "--seed", "--workers"],
         "bank": [
-            "--background-seconds", "--foreground-seconds", "--out", "--rate", "--seed", "--test-share",
-            "--valid-share", "--workers",
+            "--background-seconds", "--backgrounds", "--foreground-seconds", "--licence", "--out", "--rate", "--seed",
+            "--test-share", "--valid-share", "--workers",
         ],
         "simulate": [
             "--audio", "--bank", "--engine", "--num", "--out", "--recipe", "--seed", "--show-recipe", "--split",

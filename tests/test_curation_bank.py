@@ -22,6 +22,8 @@ from curation.bank import FORMAT_VERSION, Bank, build_bank
 from curation.catalogue import Catalogue
 from curation.config import Recipe
 from curation.plan import plan
+from curation.prepare import RejectError, prepare
+from curation.source_clip import SourceFile
 from curation.sources import builtin_bank
 from manifests.errors import FlamError
 from manifests.store import locked
@@ -326,6 +328,76 @@ def test_a_corpus_without_a_valid_side_gets_one_and_the_report_says_so(sounds, t
     assert [sorted(counts) for counts in report.counts().values()] == [["train", "valid"]] * 3
     assert "3 of their train groups are for validation" in report.notes[0]
     assert any("no background is on the test side" in note for note in report.notes)
+
+
+def test_backgrounds_without_labels_are_part_of_the_bank_and_of_what_it_was_made_from(sounds, tmp_path):
+    for index in range(3):
+        write_noise(tmp_path / f"own/deep/{index}.wav", 300 + index, seconds=2.5)
+    shutil.copy(tmp_path / "own/deep/0.wav", sounds / "foreground/dog/same.wav")
+    bank = build(tmp_path / "bank", sounds, backgrounds=[tmp_path / "own"]).bank
+    own = [clip for clip in bank.clips if not clip.content_known]
+    assert [(clip.role, clip.label, clip.cluster) for clip in own] == [("background", "unlabelled", "unlabelled")] * 3
+    assert [clip.contains for clip in own] == [["dog"], [], []]
+    assert [clip.contains for clip in bank.clips if clip.origin == "foreground/dog/same.wav"] == [[]]
+    with pytest.raises(FlamError, match="choose another --out"):
+        build(tmp_path / "bank", sounds)
+
+
+def test_only_the_licences_that_are_wanted_are_used_and_the_others_are_no_fault(sounds, tmp_path):
+    with (sounds / "t.csv").open("w", newline="") as file:
+        rows = [(path, path.parts[0], path.parts[1], licence) for path, licence in zip(
+            (path.relative_to(sounds) for path in sorted(sounds.rglob("*.wav"))),
+            ["CC0", "CC BY 4.0", "CC BY-NC 3.0", "CC0"] + ["Attribution Noncommercial"] * 5 + ["CC-BY", "", "?", "CC0"],
+            strict=True)]  # fmt: skip
+        csv.writer(file).writerows([("path", "role", "label", "licence"), *rows])
+    report = build(tmp_path / "bank", sounds / "t.csv", licences=["cc0", "cc-by"])
+    assert sorted({clip.licence for clip in report.bank.clips}) == ["CC BY 4.0", "CC-BY", "CC0"]
+    assert dict(report.rejects_by_reason()) == {"licence not wanted": 6, "licence unknown": 2}
+    with pytest.raises(FlamError, match=r"says licences"):
+        build(tmp_path / "bank", sounds / "t.csv", licences=["cc0"])
+    with pytest.raises(FlamError, match="no usable foreground and no background in the sources under public-domain"):
+        build(tmp_path / "none", sounds / "t.csv", licences=["public-domain"])
+
+
+def test_only_the_span_of_an_event_is_read_and_its_place_in_the_file_is_kept(tmp_path):
+    recording = np.random.default_rng(5).uniform(-0.5, 0.5, 40 * RATE)
+    soundfile.write(tmp_path / "long.wav", recording, RATE, subtype="FLOAT")
+    place = {"path": tmp_path / "long.wav", "role": "foreground", "label": "bark", "cluster": "bark", "group": "g"}
+    file = SourceFile(**place, origin="long.wav#t=31.250,32.000", onset=31.25, offset=32.0)
+    clip, pcm, _ = prepare(file, sample_rate=RATE, seed=0)
+    assert (clip.origin, clip.origin_start, clip.num_samples) == (file.origin, 31.25 * RATE, 0.75 * RATE)
+    expected = recording[clip.origin_start :][: len(pcm)] * 10 ** (clip.gain_db / 20)
+    assert np.abs(pcm / 32768 - expected).max() < 1e-4
+    with pytest.raises(RejectError, match="ends before its event begins"):
+        prepare(dataclasses.replace(file, onset=40.0, offset=41.0), sample_rate=RATE, seed=0)
+
+
+def test_an_event_at_another_rate_keeps_its_place_after_trimming(tmp_path):
+    recording = np.zeros(20 * 44_100)
+    recording[round(12.5 * 44_100) : round(13.5 * 44_100)] = np.random.default_rng(6).uniform(-0.5, 0.5, 44_100)
+    soundfile.write(tmp_path / "long.flac", recording, 44_100)
+    place = {"path": tmp_path / "long.flac", "role": "foreground", "label": "bark", "cluster": "bark", "group": "g"}
+    clip, _, _ = prepare(SourceFile(**place, origin="x", onset=12.0, offset=14.0), sample_rate=RATE, seed=0)
+    assert clip.origin_start / 44_100 == pytest.approx(12.5, abs=0.05)
+    assert clip.duration == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("rate", "noise"), [(RATE, 0.0), (44_100, 0.001)])
+def test_several_bursts_in_one_file_stay_several_stretches_with_their_onsets(tmp_path, rate, noise):
+    rng = np.random.default_rng(8)
+    onsets = [1.0, 1.8, 2.6]  # of barks of 0.3 s: 0.5 s of nothing between them
+    recording = noise * rng.uniform(-1, 1, 4 * rate)
+    for onset in onsets:
+        t = np.arange(round(0.3 * rate)) / rate
+        bark = rng.uniform(-1, 1, len(t)) * np.exp(-5 * t)
+        recording[round(onset * rate) :][: len(t)] += 0.5 * bark
+    soundfile.write(tmp_path / "barks.wav", recording, rate)
+    place = {"path": tmp_path / "barks.wav", "role": "foreground", "label": "bark", "cluster": "bark", "group": "g"}
+    clip, _, _ = prepare(SourceFile(**place, origin="barks.wav"), sample_rate=RATE, seed=0)
+    start = clip.origin_start / rate
+    assert start > 0.9 or noise  # what is before the first bark is cut, unless it is heard
+    assert [stretch.onset + start for stretch in clip.activity] == pytest.approx(onsets, abs=0.03)
+    assert [stretch.offset + start for stretch in clip.activity] == pytest.approx([1.3, 2.1, 2.9], abs=0.03)
 
 
 def test_a_damaged_bank_is_refused_in_one_line(sounds, tmp_path):

@@ -83,11 +83,12 @@ def test_the_built_in_bank_has_both_roles_and_needs_no_files():
 
 def test_a_table_may_have_a_bom_crlf_any_column_order_and_columns_of_its_own(tmp_path):
     content = (
-        "\ufefflabel,mood,contains,path,role,cluster,split\r\ndog,sad,cat| bird ,a b.wav,foreground,canine,test\r\n\r\n"
+        "\ufefflabel,mood,contains,path,role,cluster,split,audioset_id\r\n"
+        "dog,sad,cat| bird ,a b.wav,foreground,canine,test,/m/0bt9lr\r\n\r\n"
     )
     (file,) = read_table(tmp_path / "t.csv", content).files
     assert (file.label, file.cluster, file.contains, file.split) == ("dog", "canine", ("cat", "bird"), "test")
-    assert (file.origin, file.group, file.licence) == ("a b.wav", "t/a b.wav", "")
+    assert (file.origin, file.group, file.licence, file.audioset_id) == ("a b.wav", "t/a b.wav", "", "/m/0bt9lr")
     assert file.path == tmp_path / "a b.wav"
 
 
@@ -155,8 +156,12 @@ def test_the_clusters_of_the_benchmark_stay_as_written():
         ("", "t.csv:1: no column path, role, label"),
         ("path;role;label\na.wav;foreground;dog\n", "t.csv:1: no column"),
         ("path,role,label,label\n", "t.csv:1: column 'label' occurs twice"),
-        (HEADER + "a.wav,foreground,dog\nb.wav,middle,dog\n", "t.csv:3: role is 'middle'"),
+        (
+            HEADER + "a.wav,foreground,dog\nb.wav,middle,dog\n",
+            "t.csv:3: role is 'middle', must be one of foreground, background, impulse_response",
+        ),
         ("path,role,label,split\na.wav,foreground,dog,dev\n", "t.csv:2: split is 'dev'"),
+        ("path,role,label,content\na.wav,foreground,dog,no\n", "t.csv:2: content is 'no'"),
         (HEADER + "a.wav,foreground, \n", "t.csv:2: label is empty"),
         (HEADER + "a.wav,foreground\n", "t.csv:2: 2 cells under 3 columns"),
         (HEADER + "a,b.wav,foreground,dog\n", "t.csv:2: 4 cells under 3 columns"),
@@ -240,6 +245,10 @@ def test_some_folds_of_urbansound8k_have_no_split_and_a_wrong_fold_is_named(tmp_
         list_sources([str(tmp_path / "wrong")])
 
 
+def mids_of(labels: str) -> str:
+    return ",".join(f"/m/{label.lower()}" for label in labels.split(","))
+
+
 def write_fsd50k(root: Path) -> None:
     """A few rows in the real tables' form: labels from special to general, one column more in dev."""
     dev = [
@@ -251,10 +260,12 @@ def write_fsd50k(root: Path) -> None:
         ("6", "Meow,Cat,Animal", "train"),
         ("7", "Piano,Musical_instrument,Music", "train"),
     ]
-    lines = [f'{name},"{labels}","{labels}",{split}' for name, labels, split in dev]
+    lines = [f'{name},"{labels}","{mids_of(labels)}",{split}' for name, labels, split in dev]
     (root / "FSD50K.ground_truth").mkdir(parents=True)
     (root / "FSD50K.ground_truth/dev.csv").write_text("\n".join(["fname,labels,mids,split", *lines]))
-    (root / "FSD50K.ground_truth/eval.csv").write_text('fname,labels,mids\n8,"Bark,Dog,Animal","/m/05tny_"')
+    (root / "FSD50K.ground_truth/eval.csv").write_text(
+        'fname,labels,mids\n8,"Bark,Dog,Animal","/m/05tny_,/m/0bt9lr,/m/0jbk"'
+    )
     (root / "FSD50K.metadata").mkdir()
     cc = "http://creativecommons.org"
     info = {
@@ -283,6 +294,7 @@ def test_fsd50k_gives_clips_of_one_kind_with_all_that_may_be_heard(tmp_path):
     }  # fmt: skip
     assert (files["1"].licence, files["1"].author) == ("CC BY-NC 3.0", "ann")
     assert (files["2"].licence, files["4"].licence, files["8"].licence) == ("CC0 1.0", "CC Sampling+ 1.0", "CC BY 4.0")
+    assert (files["1"].audioset_id, files["8"].audioset_id) == ("/m/electric_guitar", "/m/05tny_")
     assert files["1"].path == tmp_path / "FSD50K.dev_audio/1.wav"
     assert files["8"].path == tmp_path / "FSD50K.eval_audio/8.wav"
     assert {file.role for file in files.values()} == {"either"}
@@ -295,7 +307,11 @@ def test_fsd50k_gives_clips_of_one_kind_with_all_that_may_be_heard(tmp_path):
 def test_what_is_wrong_in_fsd50k_is_named(tmp_path):
     write_fsd50k(tmp_path)
     table = tmp_path / "FSD50K.ground_truth/dev.csv"
-    table.write_text(table.read_text().replace(",val", ",valid"))
+    original = table.read_text()
+    table.write_text(original.replace("/m/bark,", ""))
+    with pytest.raises(FlamError, match=r"dev\.csv:5: 2 mids for 3 labels"):
+        list_sources([str(tmp_path)])
+    table.write_text(original.replace(",val", ",valid"))
     with pytest.raises(FlamError, match=r"dev\.csv:3: split 'valid' is neither train nor val"):
         list_sources([str(tmp_path)])
     info = tmp_path / "FSD50K.metadata/dev_clips_info_FSD50K.json"
@@ -308,6 +324,202 @@ def test_what_is_wrong_in_fsd50k_is_named(tmp_path):
     info.unlink()
     with pytest.raises(FlamError, match=r"names every clip's licence; unpack FSD50K\.metadata\.zip"):
         list_sources([str(tmp_path)])
+
+
+AUDIOSET_EVENTS = """segment_id\tstart_time_seconds\tend_time_seconds\tlabel
+b0RFKhbpFJA_30000\t0.000\t10.000\t/m/03m9d0z
+b0RFKhbpFJA_30000\t4.000\t4.300\t/m/05tny_
+s9d-2nhuJCQ_30000\t1.000\t2.000\t/m/05tny_
+s9d-2nhuJCQ_30000\t3.000\t6.000\t/m/09x0r
+s9d-2nhuJCQ_30000\t5.000\t6.500\t/m/05tny_
+s9d-2nhuJCQ_30000\t6.550\t6.750\t/m/09x0r
+s9d-2nhuJCQ_30000\t1.000\t2.000\t/m/05tny_
+YYdYvL5KIjk_0\t2.000\t2.050\t/m/05tny_
+gone_________1000\t2.000\t3.000\t/m/05tny_
+"""
+AUDIOSET_NAMES = "/m/03m9d0z\tWind\n/m/05tny_\tBark\n/m/09x0r\tSpeech\n"
+
+
+def write_audioset(root: Path, *, names=("Yb0RFKhbpFJA.wav", "s9d-2nhuJCQ_30000.flac", "YYdYvL5KIjk_0_10000.wav")):
+    """Its published tables beside recordings as downloaders name them."""
+    root.mkdir(parents=True)
+    (root / "audioset_eval_strong.tsv").write_text(AUDIOSET_EVENTS)
+    (root / "audioset_eval_strong_framed_posneg.tsv").write_text(
+        "segment_id\tstart_time_seconds\tend_time_seconds\tlabel\tpresent\ns9d-2nhuJCQ_30000\t0\t0.96\t/m/04rlf\t0\n"
+    )
+    (root / "mid_to_display_name.tsv").write_text(AUDIOSET_NAMES)
+    for name in names:
+        write_sound(root / "audio/eval" / name)
+
+
+def test_audioset_gives_the_spans_of_events_in_which_nothing_else_sounds(tmp_path):
+    write_audioset(tmp_path / "AudioSet")
+    (listing,) = list_sources([str(tmp_path / "AudioSet")])
+    assert [(file.label, file.origin) for file in listing.files] == [
+        ("Bark", "audio/eval/YYdYvL5KIjk_0_10000.wav#t=2.000,2.050"),
+        ("Wind", "audio/eval/Yb0RFKhbpFJA.wav#t=0.000,3.900"),
+        ("Wind", "audio/eval/Yb0RFKhbpFJA.wav#t=4.400,10.000"),
+        ("Bark", "audio/eval/s9d-2nhuJCQ_30000.flac#t=1.000,2.000"),
+        ("Speech", "audio/eval/s9d-2nhuJCQ_30000.flac#t=3.000,4.900"),
+        ("Bark", "audio/eval/s9d-2nhuJCQ_30000.flac#t=6.100,6.450"),
+    ]
+    file = listing.files[-1]
+    assert (file.onset, file.offset) == pytest.approx((6.1, 6.45))
+    assert (file.cluster, file.contains, file.audioset_id) == ("bark", (), "/m/05tny_")
+    assert (file.group, file.split, file.role) == ("youtube:s9d-2nhuJCQ", "test", "foreground")
+    assert "uploader" in file.licence
+    assert "s9d-2nhuJCQ" in file.author
+    assert "CC BY 4.0" in file.author
+    assert [(reject.origin, reject.reason, reject.bad) for reject in listing.rejects] == [
+        ("gone_________1000", "no recording of this segment", False)
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["s9d-2nhuJCQ_30000", "Ys9d-2nhuJCQ_30000", "s9d-2nhuJCQ", "Ys9d-2nhuJCQ", "Ys9d-2nhuJCQ_30000_40000",
+     "s9d-2nhuJCQ_30-40", "s9d-2nhuJCQ_30.0-40.0", "s9d-2nhuJCQ_30.000_40.000"],
+)  # fmt: skip
+def test_recordings_of_audioset_are_found_by_the_names_that_downloaders_give(tmp_path, name):
+    write_audioset(tmp_path / "as", names=[f"{name}.wav"])
+    (listing,) = list_sources([str(tmp_path / "as")])
+    assert {file.path.name for file in listing.files} == {f"{name}.wav"}
+    assert len(listing.files) == 3
+
+
+def test_audiosets_other_table_of_names_serves_too_and_tables_may_lie_in_a_folder(tmp_path):
+    write_audioset(tmp_path / "as")
+    (tmp_path / "as/meta").mkdir()
+    (tmp_path / "as/audioset_eval_strong.tsv").rename(tmp_path / "as/meta/train_strong.tsv")
+    (tmp_path / "as/mid_to_display_name.tsv").unlink()
+    with pytest.raises(FlamError, match="has no mid_to_display_name"):
+        list_sources([str(tmp_path / "as")])
+    (tmp_path / "as/meta/class_labels_indices.csv").write_text(
+        'index,mid,display_name\n0,/m/09x0r,"Speech"\n1,/m/05tny_,"Bark"\n2,/m/03m9d0z,"Dishes, pots, and pans"\n'
+    )
+    (listing,) = list_sources([str(tmp_path / "as")])
+    assert {(file.label, file.cluster) for file in listing.files} == {
+        ("Bark", "bark"), ("Speech", "speech"), ("Dishes, pots, and pans", default_cluster("Dishes_and_pots_and_pans")),
+    }  # fmt: skip
+    assert {file.split for file in listing.files} == {"train"}
+
+
+def test_a_recording_that_two_segments_of_a_video_share_is_refused(tmp_path):
+    write_audioset(tmp_path / "as")
+    with (tmp_path / "as/audioset_eval_strong.tsv").open("a") as file:
+        file.write("b0RFKhbpFJA_90000\t1\t2\t/m/05tny_\n")
+    (listing,) = list_sources([str(tmp_path / "as")])
+    assert not any("b0RFKhbpFJA" in file.origin for file in listing.files)
+    reasons = [reject.reason for reject in listing.rejects if reject.bad]
+    assert reasons == ["no telling which segment it is"] * 2
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a_1\t2\t1\t/m/05tny_", "an event from 2 to 1 s"),
+        ("a_1\t-1\t1\t/m/05tny_", "an event from -1 to 1 s"),
+        ("a_1\t1,5\t2\t/m/05tny_", "start_time_seconds is '1,5'"),
+        ("a_1\t1\tnan\t/m/05tny_", "end_time_seconds is 'nan'"),
+        ("a_1\t1\t2\t/m/none", "label '/m/none' is not in the table"),
+        ("a\t1\t2\t/m/05tny_", "segment_id 'a' is not a YouTube id"),
+        ("a_1\t1\t2", "3 cells under 4 columns"),
+        ("a_1\t1\t2\t", "label is empty"),
+    ],
+)
+def test_a_bad_row_of_audioset_is_named(tmp_path, row, message):
+    write_audioset(tmp_path / "as")
+    table = tmp_path / "as/audioset_eval_strong.tsv"
+    table.write_text(f"{AUDIOSET_EVENTS}{row}\n")
+    with pytest.raises(FlamError, match=rf"audioset_eval_strong\.tsv:11: .*{message}"):
+        list_sources([str(tmp_path / "as")])
+
+
+def test_audioset_without_any_recording_says_how_to_name_them(tmp_path):
+    write_audioset(tmp_path / "as", names=["1.wav"])
+    with pytest.raises(FlamError, match="name each by its segment_id or YouTube id"):
+        list_sources([str(tmp_path / "as")])
+
+
+def write_desed(root: Path) -> None:
+    """Its sound bank as `desed` unpacks and divides it, with the tables of licences."""
+    for name in (
+        "train/soundbank/foreground/Cat/100_0.wav",
+        "train/soundbank/foreground/Frying_nOn_nOff/200_1_0.wav",
+        "train/soundbank/foreground/Blender_nOff/300_0.wav",
+        "train/soundbank/background/sins/DevNode1_ex5_1.wav",
+        "train/soundbank/background/sins/DevNode3_ex7_1.wav",
+        "train/soundbank/background/tut-scenes-2017-dev/b020_10_20.wav",
+        "validation/soundbank/foreground/Cat/300_1.wav",
+        "validation/soundbank/background/sins/DevNode2_ex5_9.wav",
+        "eval/soundbank/foreground/Speech_nOn/400_0.wav",
+        "eval/soundbank/foreground_on_off/Speech/400_0.wav",
+        "eval/soundbank/foreground_short/Dog/500_0.wav",
+        "eval/soundbank/background/youtube/a park.wav",
+        "eval/soundbank/background_long/Frying/600_0.wav",
+    ):
+        write_sound(root / "audio" / name)
+    (root / "license_training.tsv").write_text(
+        "filename\tid\tdataset\tdownload\tlicense\tname\tusername\n"
+        "/home/x/training/soundbank/foreground/Cat/100_0.wav\t100\tfreesound\t\t"
+        "http://creativecommons.org/licenses/by/3.0/\tm.wav\tann\n"
+    )
+    (root / "license_eval.tsv").write_text(
+        "dataset\tdownload\tfilename\tid\tlicense\tname\tusername\n"
+        "YouTube\t\t/x/a park.wav\tabc\thttps://x.com/?q=https%3A%2F%2Fcreativecommons.org%2Flicenses%2Fby%2F4.0\t\tbob\n"
+    )
+
+
+def test_desed_is_read_with_its_split_without_its_variants_and_without_a_recording_on_two_sides(tmp_path):
+    write_desed(tmp_path)
+    (listing,) = list_sources([str(tmp_path)])
+    assert [(file.role, file.label, file.group, file.split) for file in listing.files] == [
+        ("foreground", "Blender", "freesound:300", "valid"),
+        ("foreground", "Cat", "freesound:100", "train"),
+        ("foreground", "Frying", "freesound:200", "train"),
+        ("background", "domestic_ambience", "sins:ex5", None),
+        ("background", "domestic_ambience", "sins:ex7", "train"),
+        ("background", "domestic_ambience", "tut:b020", "train"),
+        ("foreground", "Cat", "freesound:300", "valid"),
+        ("background", "domestic_ambience", "sins:ex5", None),
+        ("foreground", "Speech", "freesound:400", "test"),
+        ("background", "domestic_ambience", "youtube:abc", "test"),
+    ]
+    known = {file.path.name: (file.licence, file.author) for file in listing.files if file.licence}
+    assert known == {
+        "100_0.wav": ("CC BY 3.0", "ann"),
+        "a park.wav": ("CC BY 4.0", "bob"),
+    }
+
+
+def test_recordings_without_labels_are_backgrounds_of_unknown_content(tmp_path):
+    write_sound(tmp_path / "outside/z.wav")
+    for name in ("b.wav", "walks/2024/a.flac", ".hidden/c.wav", "walks/.d.wav"):
+        write_sound(tmp_path / "own" / name)
+    (tmp_path / "own/walks/notes.txt").write_text("rain")
+    (tmp_path / "own/link").symlink_to(tmp_path / "outside")
+    (tmp_path / "own/e.wav").symlink_to(tmp_path / "outside/z.wav")
+    (listing,) = list_sources([], [tmp_path / "own"])
+    assert [file.origin for file in listing.files] == ["b.wav", "walks/2024/a.flac"]
+    assert {(file.role, file.label, file.cluster, file.content_known) for file in listing.files} == {
+        ("background", "unlabelled", "unlabelled", False)
+    }
+    assert len({file.group for file in listing.files}) == 2
+    assert {(reject.origin, reject.reason) for reject in listing.rejects} == {
+        ("link", "link out of its folder"), ("e.wav", "link out of its folder"),
+    }  # fmt: skip
+
+
+def test_a_folder_of_backgrounds_that_is_missing_or_empty_is_named(tmp_path):
+    with pytest.raises(FlamError, match="no folder of backgrounds at nowhere"):
+        list_sources([], [Path("nowhere")])
+    with pytest.raises(FlamError, match="no recording in"):
+        list_sources([], [tmp_path])
+
+
+def test_a_table_says_where_more_may_be_heard(tmp_path):
+    content = "path,role,label,content\na,background,park,unknown\nb,background,park,\nc,background,park,known\n"
+    assert [file.content_known for file in read_table(tmp_path / "t.csv", content).files] == [False, True, True]
 
 
 # --- splits -------------------------------------------------------------------------------------------------------

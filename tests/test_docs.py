@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import cli
+from curation.source_clip import SourceClip
 from manifests.schema import Caption, Phrase, Soundscape
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,7 @@ def fields(record: type) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("record", [Soundscape, Caption, Phrase])
+@pytest.mark.parametrize("record", [Soundscape, Caption, Phrase, SourceClip])
 def test_every_column_is_documented(record: type) -> None:
     text = (ROOT / "docs" / "data.md").read_text("utf-8")
     documented = set(re.findall(r"`(\w+)`", text))

@@ -28,6 +28,23 @@ FORMATS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("form", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_24"), ("OGG", "VORBIS"),
+    ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")])  # fmt: skip
+def test_a_span_of_a_file_is_what_the_whole_file_holds_there(tmp_path, form, subtype):
+    path = tmp_path / "x.audio"
+    soundfile.write(
+        path, np.random.default_rng(0).normal(0, 0.1, (48_000 * 25, 2)), 48_000, format=form, subtype=subtype
+    )
+    whole, rate = read_channels(path, max_duration=30.0)
+    span, rate = read_channels(path, max_duration=12.0, onset=11.5, offset=23.125)
+    np.testing.assert_array_equal(span, whole[round(11.5 * rate) : round(23.125 * rate)])
+    tail, _ = read_channels(path, max_duration=12.0, onset=24.5, offset=40.0)
+    np.testing.assert_array_equal(tail, whole[round(24.5 * rate) :])
+    assert len(read_channels(path, max_duration=12.0, onset=100.0)[0]) == 0
+    with pytest.raises(AudioError, match="longer than 2 s"):
+        read_channels(path, max_duration=2.0, onset=1.0, offset=3.5)
+
+
 @pytest.mark.parametrize(("form", "subtype", "error"), FORMATS)
 def test_every_sample_format_is_read_with_its_length(tmp_path, form, subtype, error):
     samples = chirp(16_000, top=0.1)

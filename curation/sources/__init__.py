@@ -1,27 +1,41 @@
 """Readers of the dataset layouts that a sound bank can be made from, one file each."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from curation.sources import builtin_bank, esc50, folders, fsd50k, table, urbansound8k
+from curation.sources import (
+    audioset_strong,
+    builtin_bank,
+    desed,
+    esc50,
+    folders,
+    fsd50k,
+    table,
+    unlabelled,
+    urbansound8k,
+)
 from curation.sources.listing import Listing
 from manifests.errors import FlamError
 
 BUILTIN = "builtin"
 _LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Listing]], ...] = tuple(
-    (layout.recognises, layout.read) for layout in (esc50, urbansound8k, fsd50k, folders)
+    (layout.recognises, layout.read) for layout in (esc50, urbansound8k, fsd50k, audioset_strong, desed, folders)
 )
 
 
-def list_sources(sources: Sequence[str]) -> list[Listing]:
+def list_sources(sources: Sequence[str], backgrounds: Sequence[Path] = ()) -> list[Listing]:
     """The recordings of each SOURCE: `builtin`, a CSV file, a collection as published, or folders by role and label.
 
-    Raises FlamError for what the user must mend first: a missing path, an unknown layout, a bad table.
+    Those in the folders `backgrounds` follow, of which nobody knows what they hold. Raises FlamError for what the
+    user must mend first: a missing path, an unknown layout, a bad table.
     """
+    reads = [(source, functools.partial(_list_source, source)) for source in sources]
+    reads += [(str(folder), functools.partial(unlabelled.read, folder)) for folder in backgrounds]
     listings = []
-    for source in sources:
+    for source, read in reads:
         try:
-            listings.append(_list_source(source))
+            listings.append(read())
         except OSError as error:
             raise FlamError(f"cannot read {error.filename or source}: {error.strerror}; check its rights") from None
     return listings
@@ -40,5 +54,6 @@ def _list_source(source: str) -> Listing:
             return read(path)
     raise FlamError(
         f"{source} is no sound collection that is known here: expected foreground/LABEL/ and background/LABEL/ "
-        "folders, ESC-50, UrbanSound8K or FSD50K as published, or a CSV file with the columns path, role and label"
+        "folders, ESC-50, UrbanSound8K, FSD50K, DESED's sound bank or AudioSet's strong labels as published, or a CSV "
+        "file with the columns path, role and label"
     )

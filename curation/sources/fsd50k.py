@@ -4,12 +4,12 @@ Every clip has the labels of all that can be heard in it, each with its parents 
 """
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from curation.licences import short_name
 from curation.source_clip import SourceFile
 from curation.sources.listing import Listing, Reject, default_cluster
 from curation.sources.table import TableRow, read_csv
@@ -17,7 +17,6 @@ from manifests.errors import FlamError
 
 _PARTS = ("dev", "eval")
 _SPLITS = {"train": "train", "val": "valid"}  # of the dev part; the eval part is for testing
-_LICENCE = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/([a-z+-]+)/([0-9.]+)")
 
 
 def recognises(root: Path) -> bool:
@@ -51,7 +50,7 @@ def _add(
     special = [label for label in labels if not any(label in parents[other] for other in labels)]
     if len(special) != 1:
         detail = ", ".join(special)
-        listing.rejects.append(Reject(origin=origin, reason="several kinds of sound in one", detail=detail))
+        listing.rejects.append(Reject(origin=origin, reason="several kinds of sound in one", detail=detail, bad=False))
         return
     label = special[0]
     heard = {other for other in parents if other in parents[label] or label in parents[other]}
@@ -65,8 +64,9 @@ def _add(
         contains=tuple(sorted(default_cluster(other) for other in heard)),
         group=f"freesound:{row['fname']}",
         split="test" if part == "eval" else _split(row),
-        licence=_licence(str(about.get("license", ""))),
+        licence=short_name(str(about.get("license", ""))),
         author=str(about.get("uploader", "")),
+        audioset_id=_audioset_ids(row, labels).get(label, ""),
     )
     listing.add(file, root=root)
 
@@ -77,6 +77,14 @@ def _rows(root: Path, part: str) -> list[TableRow]:
 
 def _labels(row: TableRow) -> list[str]:
     return [label.strip() for label in row["labels"].split(",") if label.strip()]
+
+
+def _audioset_ids(row: TableRow, labels: Sequence[str]) -> dict[str, str]:
+    """The AudioSet id of each label: the column mids names them in the same order."""
+    ids = [name.strip() for name in row.get("mids").split(",") if name.strip()]
+    if ids and len(ids) != len(labels):
+        raise FlamError(f"{row.place}: {len(ids)} mids for {len(labels)} labels; use FSD50K's own table")
+    return dict(zip(labels, ids, strict=False))
 
 
 def _parents(rows: Iterable[Sequence[str]]) -> Mapping[str, set[str]]:
@@ -122,15 +130,6 @@ def _clip_info(root: Path, part: str) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(about, dict) for about in content.values()):
         raise FlamError(f"{path} does not hold an entry for each clip; unpack FSD50K.metadata.zip again")
     return content
-
-
-def _licence(address: str) -> str:
-    """`CC BY-NC 3.0` for Creative Commons' address of it."""
-    found = _LICENCE.search(address)
-    if not found:
-        return address
-    name, version = found[1], found[2]
-    return f"CC0 {version}" if name == "zero" else f"CC {name.upper().replace('SAMPLING', 'Sampling')} {version}"
 
 
 def _table_path(root: Path, part: str) -> Path:

@@ -3,13 +3,15 @@
 import re
 import typing
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curation.licences import families
 from curation.source_clip import Role, SourceFile
 
-ROLES: tuple[Role, ...] = typing.get_args(Role)
+ROLES: tuple[Role, ...] = ("foreground", "background")  # that every bank needs
+ALL_ROLES: tuple[Role, ...] = typing.get_args(Role)
 
 # What systems, downloads and corpora leave beside the sounds. Hidden files (.DS_Store, ._x) are ignored too.
 _NO_SOUND = re.compile(
@@ -26,6 +28,7 @@ class Reject:
     origin: str
     reason: str  # one of few, for counting
     detail: str  # empty, or what the reason does not say
+    bad: bool = True  # False: nothing is wrong with it, it is only not what was asked for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +36,7 @@ class Listing:
     """One SOURCE of the bank."""
 
     name: str  # without the path to it, which differs from machine to machine
-    layout: str  # folders | table | esc50 | urbansound8k | fsd50k | builtin
+    layout: str  # folders | table | builtin, or the name of the reader
     files: list[SourceFile] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
 
@@ -41,6 +44,18 @@ class Listing:
         """Take a recording, unless `refuses` finds a reason not to."""
         if not self.refuses(file.path, origin=file.origin, root=root):
             self.files.append(file)
+
+    def keep_licences(self, wanted: Collection[str]) -> None:
+        """Reject what is under another licence than of these families, or under one that nobody knows."""
+        kept = []
+        for file in self.files:
+            found = families(file.licence)
+            if found and found <= set(wanted):
+                kept.append(file)
+                continue
+            reason = "licence not wanted" if found else "licence unknown"
+            self.rejects.append(Reject(origin=file.origin, reason=reason, detail=file.licence, bad=False))
+        self.files[:] = kept
 
     def refuses(self, path: Path, *, origin: str, root: Path) -> bool:
         """Reject a file or folder that leaves `root`, a resolved path, through a link, or whose name is not Unicode."""
@@ -59,6 +74,11 @@ def default_cluster(label: str) -> str:
     return re.sub(r"[\s_-]+", "_", folded).strip("_") or label
 
 
+def default_group(source: str, role: str, label: str, origin: str) -> str:
+    """The group of a file of which nothing else is known: itself; of an impulse response its room, by the label."""
+    return f"{source}/{role}/{label}" if role == "impulse_response" else f"{source}/{origin}"
+
+
 def printable(text: str) -> str:
     """A name as text that any file can hold: bytes that are not UTF-8 become escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -68,6 +88,15 @@ def sound_files(folder: Path) -> Iterator[Path]:
     """What may be a sound in a folder, by name, in a fixed order."""
     for path in visible(folder):
         if not _NO_SOUND.fullmatch(path.name):
+            yield path
+
+
+def sound_files_below(folder: Path) -> Iterator[Path]:
+    """The same for a folder and all folders in it; no link to a folder is followed, it comes out as it is."""
+    for path in visible(folder):
+        if path.is_dir() and not path.is_symlink():
+            yield from sound_files_below(path)
+        elif not _NO_SOUND.fullmatch(path.name):
             yield path
 
 

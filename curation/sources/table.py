@@ -1,7 +1,8 @@
 """A CSV file that names sounds.
 
-Columns path, role and label, and where known cluster, contains (separated by |), group, split, licence and author.
-Others are ignored. Clusters stay as written; where the cell is blank, the label makes one (`default_cluster`).
+Columns path, role and label, and where known cluster, contains (separated by |), content (known or unknown), group,
+split, licence, author and audioset_id. Others are ignored. Clusters stay as written; where the cell is blank, the
+label makes one (`default_cluster`).
 """
 
 import csv
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from curation.source_clip import SourceFile
-from curation.sources.listing import ROLES, Listing, default_cluster
+from curation.sources.listing import ALL_ROLES, Listing, default_cluster, default_group
 from manifests.errors import FlamError
 from manifests.schema import SPLITS
+
+_NAMES = {",": "commas", "\t": "tabs"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,18 +48,34 @@ def read(path: Path) -> Listing:
     return listing
 
 
-def read_csv(path: Path, *, required: Sequence[str]) -> Iterator[TableRow]:
-    """The rows of a UTF-8 table with a header, columns in any order; raises FlamError with file:line."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+def read_csv(
+    path: Path, *, required: Sequence[str], delimiter: str = ",", header: Sequence[str] = ()
+) -> Iterator[TableRow]:
+    """The rows of a UTF-8 table, columns in any order; raises FlamError with file:line.
+
+    Args:
+        path: the file.
+        required: columns that it must have.
+        delimiter: a comma, or a tab; between tabs quotes are text.
+        header: the columns of a table that does not name them itself.
+    """
+    reader = csv.reader(
+        io.StringIO(_text(path), newline=""),
+        strict=True,
+        delimiter=delimiter,
+        quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
+    )
     try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(header, required, place=f"{path}:1")
+        header = header or [name.strip() for name in next(reader, [])]
+        _check_header(header, required, delimiter, place=f"{path}:1")
         for cells in reader:
             place = f"{path}:{reader.line_num}"
             if not cells:
                 continue
             if len(cells) != len(header):
-                raise FlamError(f"{place}: {len(cells)} cells under {len(header)} columns; quote cells with commas")
+                raise FlamError(
+                    f"{place}: {len(cells)} cells under {len(header)} columns; quote cells that hold a separator"
+                )
             yield TableRow(cells=dict(zip(header, cells, strict=True)), place=place)
     except csv.Error as error:
         raise FlamError(f"{path}:{reader.line_num}: {error}; mend the quotes in or above this line") from None
@@ -76,11 +95,13 @@ def _text(path: Path) -> str:
         raise FlamError(f"{path}:{line}: is not UTF-8; save the table as CSV in UTF-8") from None
 
 
-def _check_header(header: Sequence[str], required: Sequence[str], *, place: str) -> None:
+def _check_header(header: Sequence[str], required: Sequence[str], delimiter: str, *, place: str) -> None:
     missing = [name for name in required if name not in header]
     twice = [name for name, count in Counter(header).items() if count > 1]
     if missing:
-        raise FlamError(f"{place}: no column {', '.join(missing)}; the header, separated by commas, must name it")
+        raise FlamError(
+            f"{place}: no column {', '.join(missing)}; the header must name it, separated by {_NAMES[delimiter]}"
+        )
     if twice:
         raise FlamError(f"{place}: column {twice[0]!r} occurs twice; rename one")
 
@@ -89,10 +110,13 @@ def _source_file(row: TableRow, root: Path, *, table: str) -> SourceFile:
     origin, label, role, split = row["path"], row["label"], row["role"], row.get("split") or None
     if PurePosixPath(origin).is_absolute() or ".." in PurePosixPath(origin).parts or "\0" in origin:
         raise FlamError(f"{row.place}: path {origin!r} must be relative to {root} and stay inside it")
-    if role not in ROLES:
-        raise FlamError(f"{row.place}: role is {role!r}, must be one of {', '.join(ROLES)}")
+    if role not in ALL_ROLES:
+        raise FlamError(f"{row.place}: role is {role!r}, must be one of {', '.join(ALL_ROLES)}")
     if split not in (None, *SPLITS):
         raise FlamError(f"{row.place}: split is {split!r}, must be empty or one of {', '.join(SPLITS)}")
+    content = row.get("content") or "known"
+    if content not in ("known", "unknown"):
+        raise FlamError(f"{row.place}: content is {content!r}, must be empty, known or unknown")
     return SourceFile(
         path=root / origin,
         origin=origin,
@@ -100,8 +124,10 @@ def _source_file(row: TableRow, root: Path, *, table: str) -> SourceFile:
         label=label,
         cluster=row.get("cluster") or default_cluster(label),
         contains=tuple(cluster for part in row.get("contains").split("|") if (cluster := part.strip())),
-        group=row.get("group") or f"{table}/{origin}",
+        content_known=content == "known",
+        group=row.get("group") or default_group(table, role, label, origin),
         split=split,
         licence=row.get("licence"),
         author=row.get("author"),
+        audioset_id=row.get("audioset_id"),
     )

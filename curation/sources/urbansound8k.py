@@ -34,7 +34,9 @@ def read(root: Path) -> Listing:
         name = Path(row["slice_file_name"]).name
         origin = f"audio/fold{_fold(row)}/{name}"
         if row["salience"] != _FOREGROUND:
-            listing.rejects.append(Reject(origin=origin, reason="in the background of its recording", detail=""))
+            listing.rejects.append(
+                Reject(origin=origin, reason="in the background of its recording", detail="", bad=False)
+            )
             continue
         file = SourceFile(
             path=root / origin,
