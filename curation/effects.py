@@ -15,7 +15,7 @@ from curation.filters import tilted
 from curation.wsola import splicing_for_pitch, splicing_for_tempo, stretched, stretched_length
 
 _RANGES = {"pitch_semitones": (-24.0, 24.0), "time_stretch": (0.25, 4.0), "tilt_db": (-12.0, 12.0)}
-_LEAST_RATE = 4000  # Hz; below, an overlap would be as long as its segment
+_LEAST_RATE = 4000  # Hz; below, segments would get too short to overlap
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,10 +30,12 @@ class Splicing:
 
 
 def splicing(segment_ms: float, *, overlap_ms: float, search_ms: float, sample_rate: float) -> Splicing:
-    """Rounded as sox does it: to the nearest sample, the overlap to the nearest multiple of 8, at least 16."""
+    """Rounded as sox does it: to the nearest sample, the overlap to a multiple of 8, at most half a segment."""
+    segment = int(segment_ms * sample_rate / 1000 + 0.5)
+    overlap = int(overlap_ms * sample_rate / 1000 + 4.5) // _BOX * _BOX
     return Splicing(
-        segment=int(segment_ms * sample_rate / 1000 + 0.5),
-        overlap=max(int(overlap_ms * sample_rate / 1000 + 4.5) // _BOX * _BOX, 2 * _BOX),
+        segment=segment,
+        overlap=min(overlap, segment // 2 // _BOX * _BOX),
         search=int(search_ms * sample_rate / 1000 + 0.5),
     )
 
