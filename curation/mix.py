@@ -26,7 +26,7 @@ from curation.filters import band_limited
 from curation.loops import looped
 from curation.loudness import block_powers, gated_lufs, integrated_lufs, step_powers, step_samples
 from curation.measures import FADE, Measures, fade_ends, measure_event, quarter_sine
-from curation.plan import Plan, PlannedEvent, PlannedRoom
+from curation.plan import Plan, PlannedEvent, PlannedMicrophone, PlannedRoom
 from curation.rendered import Energies, Measured, Mixture, Rendered, finished
 from curation.rooms import reverberated, synthetic_room
 from curation.slices import measured_slice
@@ -45,6 +45,7 @@ _CLIPPING_MARGIN = 1e-10  # Scaper's
 _SURELY_BELOW = 0.999  # a sum of peaks under this does not reach 1 by rounding
 _KNOWN = 4096  # sounds; about 1 kB each, and 30 kB of a slice
 _KNOWN_LOOPS = 1024  # about 10 kB each
+_KNOWN_PROCESSED = 64  # up to a megabyte each
 _PLAIN = EventEffects()
 _NO_RUNS = np.zeros((0, 2), np.int64)
 
@@ -75,6 +76,8 @@ class Mixer:
         self._mixed = np.zeros(0, np.float32)  # used again and again: new memory costs more than the arithmetic
         self._known: dict[_Key, _Heard] = {}
         self._loops: dict[int, tuple[Pcm, Pcm]] = {}
+        self._processed: dict[tuple[int, int, int, int, EventEffects], _Heard] = {}  # of one room and microphone
+        self._processed_of: tuple[PlannedRoom | None, PlannedMicrophone | None] = None, None
         self._room: tuple[PlannedRoom | None, npt.NDArray[np.float32]] = None, np.zeros(0, np.float32)  # the last one
 
     def mix(self, plan: Plan, *, audio: bool = True) -> Mixture:
@@ -189,14 +192,26 @@ class Mixer:
     def _heard(self, event: PlannedEvent, plan: Plan) -> _Heard:
         """Measured before its gain, from which that follows: by the bank for a whole clip as it is."""
         if plan.room is not None or plan.microphone is not None or event.effects != _PLAIN:
-            samples = self._processed(event, plan)
-            return self._measured(samples, samples)
+            return self._heard_processed(event, plan)
         key = (event.clip, event.source_start, event.num_samples)
         if key not in self._known:
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             self._known[key] = self._heard_as_it_is(event)
         return self._known[key]
+
+    def _heard_processed(self, event: PlannedEvent, plan: Plan) -> _Heard:
+        """Copies of a source, and a plan from which an event was taken out, have it processed once."""
+        if self._processed_of != (plan.room, plan.microphone):
+            self._processed_of = plan.room, plan.microphone
+            self._processed.clear()
+        key = (event.clip, event.source_start, event.source_samples, event.num_samples, event.effects)
+        if key not in self._processed:
+            if len(self._processed) >= _KNOWN_PROCESSED:
+                self._processed.clear()
+            samples = self._process(event, plan)
+            self._processed[key] = self._measured(samples, samples)
+        return self._processed[key]
 
     def _heard_as_it_is(self, event: PlannedEvent) -> _Heard:
         clip = self.bank.clips[event.clip]
@@ -226,7 +241,7 @@ class Mixer:
             samples=processed,
         )
 
-    def _processed(self, event: PlannedEvent, plan: Plan) -> npt.NDArray[np.float32]:
+    def _process(self, event: PlannedEvent, plan: Plan) -> npt.NDArray[np.float32]:
         """The event's own sound as the soundscape's room and microphone let it be heard, before its gain."""
         rate = self.bank.sample_rate
         samples = processed(event_pcm(event, self.bank) * np.float32(_TO_FLOAT), event.effects, rate)

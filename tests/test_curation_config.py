@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from curation.config import Recipe, built_in_recipes, load_recipe
+from curation.config import Recipe, load_recipe
 from curation.distributions import (
     AnyCount,
     AnyQuantity,
@@ -29,11 +29,6 @@ from manifests.errors import FlamError
 @pytest.fixture
 def recipe_file(tmp_path: Path) -> Path:
     return tmp_path / "mine.toml"
-
-
-def test_the_built_in_recipes_load_by_name() -> None:
-    assert built_in_recipes() == ["finelap-100k"]
-    assert load_recipe("finelap-100k").name == "finelap-100k"
 
 
 def test_the_built_in_recipe_is_the_default_in_all_but_its_name() -> None:
