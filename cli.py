@@ -242,6 +242,7 @@ def train(  # noqa: PLR0913 - as above
     learning_rate: Annotated[float, typer.Option(min=1e-9, help="At its highest.")] = 1e-3,
     captions: Annotated[str, typer.Option(help="Caption set to learn from.")] = "template",
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 325,
+    masked_weight: Annotated[float, typer.Option(help="In the loss, of labels that other sounds hide: 0 to 1.")] = 1.0,
     bank: BankOf = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -260,6 +261,7 @@ def train(  # noqa: PLR0913 - as above
         "learning_rate": learning_rate,
         "caption_set": captions,
         "evaluate_every": evaluate_every,
+        "masked_weight": masked_weight,
         "seed": seed,
     }
     config = parse(TrainConfig, settings, Path("train options"))

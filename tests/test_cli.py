@@ -81,8 +81,8 @@ def test_the_options_are_just_these() -> None:
         "render": ["--bank", "--num", "--split", "--workers"],
         "caption": ["--base-url", "--concurrency", "--limit", "--model", "--name", "--seed", "--via"],
         "train": [
-            "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate", "--out",
-            "--seed", "--steps",
+            "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate",
+            "--masked-weight", "--out", "--seed", "--steps",
         ],
         "evaluate": ["--bank", "--captions", "--device", "--json", "--limit", "--split"],
         "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold"],

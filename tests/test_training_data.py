@@ -8,7 +8,7 @@ from conftest import TOY_SOUNDS, make_toy_dataset
 
 from manifests.errors import FlamError
 from manifests.frames import frame_labels
-from manifests.schema import Phrase
+from manifests.schema import Event, Phrase, Soundscape
 from manifests.store import DatasetFolder, read_rows, write_rows
 from training.data import PhraseBook, Sampler, SoundscapeSet, batches, make_batch
 from training.sound_kinds import SoundKinds
@@ -203,3 +203,24 @@ def test_while_something_of_no_known_kind_sounds_no_kind_is_known_to_be_absent(t
     assert not (batch.kind_known[:, 0] & others & ~hiss).any()
     assert batch.kind_known[:, 0][hiss].all()
     assert batch.kind_known[:, 0][~others].any()
+
+
+def test_a_label_that_other_sounds_hide_is_marked_where_no_other_event_of_it_is_heard(tmp_path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=8, valid=0, test=0)
+
+    def hidden(event: Event) -> Event:
+        audible = -9.0 if event.label == "hiss" else 9.0
+        stretches = [dataclasses.replace(stretch, audible_db=audible) for stretch in event.activity]
+        return dataclasses.replace(event, activity=stretches)
+
+    rows = [dataclasses.replace(row, events=[hidden(event) for event in row.events]) for row in folder.soundscapes()]
+    write_rows(folder.soundscape_shard(0), rows, Soundscape)
+    source, book = opened(folder)
+    batch = make_batch(source, book, SAMPLER, 0)
+    for k, phrase in enumerate(batch.phrases):
+        expected = batch.labels[:, k] & (phrase in book.phrases["hiss"])
+        np.testing.assert_array_equal(batch.masked[:, k].numpy(), expected.numpy())
+    assert batch.masked.any()
+    assert not make_batch(
+        *opened(make_toy_dataset(tmp_path / "other", train=8, valid=0, test=0)), SAMPLER, 0
+    ).masked.any()

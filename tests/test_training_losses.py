@@ -75,3 +75,12 @@ def test_a_logit_of_minus_110_on_a_positive_still_has_a_gradient() -> None:
     frame_loss(logits, yes, yes, phrases_per_clip=20).backward()
     assert logits.grad is not None
     assert logits.grad.item() == -1.0
+
+
+def test_a_cell_may_weigh_less_than_another() -> None:
+    logits = torch.randn(1, 1, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[[True, True, False, True]]])
+    weights = torch.tensor([[[1.0, 0.25, 1.0, 0.0]]])
+    found = frame_loss(logits, labels, weights, phrases_per_clip=20)
+    each = torch.nn.functional.softplus(torch.where(labels, -logits, logits))
+    assert math.isclose(found.item(), ((each * weights).sum() / 2.25).item(), rel_tol=1e-5)

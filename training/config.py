@@ -69,6 +69,7 @@ class TrainConfig(Strict):
     # 1 : 100, where FineLAP has 1 : 1 and FLAM 1 : 200: the clip loss is a sum over the batch (docs/results.md)
     clip_weight: float = 0.2  # FineLAP's alpha
     frame_weight: float = 20.0  # FineLAP's beta
+    masked_weight: float = Field(default=1.0, ge=0, le=1)  # in the frame loss, of a label that other sounds hide
     kind_weight: float = 5.0  # of the frame loss for kinds of sound
     evaluate_every: int = Field(default=325, ge=1)  # steps
     caption_set: str = "template"

@@ -24,6 +24,8 @@ from manifests.schema import Caption, Event, Phrase, Soundscape, Split, Stretch,
 from manifests.store import DatasetFolder, read_table
 from training.sound_kinds import SoundKinds
 
+MASKED_DB = -5.0  # below, an event is active and nobody hears it
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
@@ -33,6 +35,7 @@ class Batch:
     phrases: list[str]  # one for each cluster asked in this step
     labels: Bool[Tensor, "clip phrase frame"]
     known: Bool[Tensor, "clip phrase frame"]  # cells whose truth is known
+    masked: Bool[Tensor, "clip phrase frame"]  # cells in which the phrase sounds, and other sounds hide it
     kind_labels: Bool[Tensor, "clip kind frame"]
     kind_known: Bool[Tensor, "clip kind frame"]
     captions: list[str]  # all different
@@ -158,7 +161,7 @@ def make_batch(source: SoundscapeSet, book: PhraseBook, sampler: Sampler, step: 
     clips = [_read_clip(source, index, sampler, rng) for index in _epoch_indices(len(source), sampler, step)]
     clips = [_mixed(clip, clips, sampler, rng) for clip in clips]
     clusters = _ask(clips, book, sampler, rng)
-    labels, known = _targets(clips, clusters, book, sampler)
+    labels, known, masked = _targets(clips, clusters, book, sampler)
     kind_labels, kind_known = _kind_targets(clips, book, sampler)
     captions = sorted({caption for clip in clips for caption in clip.captions})
     return Batch(
@@ -166,6 +169,7 @@ def make_batch(source: SoundscapeSet, book: PhraseBook, sampler: Sampler, step: 
         phrases=[str(rng.choice(book.phrases[cluster])) for cluster in clusters],
         labels=torch.from_numpy(labels),
         known=torch.from_numpy(known),
+        masked=torch.from_numpy(masked),
         kind_labels=torch.from_numpy(kind_labels),
         kind_known=torch.from_numpy(kind_known),
         captions=captions,
@@ -179,6 +183,7 @@ class _Clip:
     ids: list[str]
     samples: Float[np.ndarray, " sample"]
     active: Mapping[str, Bool[np.ndarray, " frame"]]  # by cluster
+    heard: Mapping[str, Bool[np.ndarray, " frame"]]  # the same, without what other sounds hide
     unknown: frozenset[str]  # clusters that may sound at any time, unlabelled
     closed: bool  # whatever is not listed does not sound
     inside: Bool[np.ndarray, " frame"]  # frames before the end of the recording
@@ -212,10 +217,14 @@ def _read_clip(source: SoundscapeSet, index: int, sampler: Sampler, rng: np.rand
         begin = int(rng.integers(num_choices)) * sampler.hop
         samples = samples[round(begin * sampler.sample_rate) :][:wanted]
     frames = num_frames(sampler.clip_duration, sampler.hop)
+    silent = np.zeros(frames, dtype=bool)
     active: dict[str, np.ndarray] = {}
+    heard: dict[str, np.ndarray] = {}
     for event in row.events:
-        labels = frame_labels(_shifted(event, -begin, sampler.clip_duration), num_frames=frames, hop=sampler.hop)
-        active[event.cluster] = active.get(event.cluster, np.zeros(frames, dtype=bool)) | labels
+        stretches = _shifted(event, -begin, sampler.clip_duration)
+        for found, some in ((active, stretches), (heard, [one for one in stretches if _is_heard(one)])):
+            labels = frame_labels(some, num_frames=frames, hop=sampler.hop)
+            found[event.cluster] = found.get(event.cluster, silent) | labels
     unknown = {cluster for event in row.events for cluster in event.contains}
     if row.background is not None:
         unknown |= {row.background.cluster, *row.background.contains}
@@ -223,6 +232,7 @@ def _read_clip(source: SoundscapeSet, index: int, sampler: Sampler, rng: np.rand
         ids=[row.soundscape_id],
         samples=np.pad(samples, (0, wanted - len(samples))).astype(np.float32),
         active=active,
+        heard=heard,
         unknown=frozenset(unknown),
         closed=row.annotation == "closed",
         inside=np.arange(frames) * sampler.hop < len(samples) / sampler.sample_rate,
@@ -231,12 +241,17 @@ def _read_clip(source: SoundscapeSet, index: int, sampler: Sampler, rng: np.rand
 
 
 def _shifted(event: Event, shift: float, duration: float) -> list[Stretch]:
-    moved = [(stretch.onset + shift, stretch.offset + shift) for stretch in event.activity]
+    moved = [(stretch.onset + shift, stretch.offset + shift, stretch.audible_db) for stretch in event.activity]
     return [
-        Stretch(onset=max(onset, 0.0), offset=min(offset, duration))
-        for onset, offset in moved
+        Stretch(onset=max(onset, 0.0), offset=min(offset, duration), audible_db=audible_db)
+        for onset, offset, audible_db in moved
         if offset > 0.0 and onset < duration
     ]
+
+
+def _is_heard(stretch: Stretch) -> bool:
+    """Whether other sounds leave it audible; yes where nobody knows."""
+    return stretch.audible_db is None or stretch.audible_db >= MASKED_DB
 
 
 def _mixed(clip: _Clip, others: Sequence[_Clip], sampler: Sampler, rng: np.random.Generator) -> _Clip:
@@ -251,6 +266,10 @@ def _mixed(clip: _Clip, others: Sequence[_Clip], sampler: Sampler, rng: np.rando
         active={
             cluster: clip.active.get(cluster, silent) | other.active.get(cluster, silent)
             for cluster in {*clip.active, *other.active}
+        },
+        heard={
+            cluster: clip.heard.get(cluster, silent) | other.heard.get(cluster, silent)
+            for cluster in {*clip.heard, *other.heard}
         },
         unknown=clip.unknown | other.unknown,
         closed=clip.closed and other.closed,
@@ -269,19 +288,22 @@ def _ask(clips: Sequence[_Clip], book: PhraseBook, sampler: Sampler, rng: np.ran
 
 def _targets(
     clips: Sequence[_Clip], clusters: Sequence[str], book: PhraseBook, sampler: Sampler
-) -> tuple[Bool[np.ndarray, "clip phrase frame"], Bool[np.ndarray, "clip phrase frame"]]:
+) -> tuple[
+    Bool[np.ndarray, "clip phrase frame"], Bool[np.ndarray, "clip phrase frame"], Bool[np.ndarray, "clip phrase frame"]
+]:
+    """Labels, which of them are known, and which of the positive ones are masked."""
     frames = num_frames(sampler.clip_duration, sampler.hop)
     labels = np.zeros((len(clips), len(clusters), frames), dtype=bool)
-    known = np.zeros_like(labels)
+    known, masked = np.zeros_like(labels), np.zeros_like(labels)
     for i, clip in enumerate(clips):
-        heard = {*clip.active, *clip.unknown}
-        related = {other for cluster in heard for other in book.related.get(cluster, ())}
+        related = {other for cluster in {*clip.active, *clip.unknown} for other in book.related.get(cluster, ())}
         for k, cluster in enumerate(clusters):
             labels[i, k] = clip.active.get(cluster, False) & clip.inside
+            masked[i, k] = labels[i, k] & ~clip.heard.get(cluster, labels[i, k])
             if clip.closed and cluster not in clip.unknown and cluster not in related:
                 known[i, k] = clip.inside
         known[i] |= labels[i]
-    return labels, known
+    return labels, known, masked
 
 
 def _kind_targets(

@@ -19,11 +19,11 @@ def clip_loss(logits: Float[Tensor, "clip caption"], matches: Bool[Tensor, "clip
 def frame_loss(
     logits: Float[Tensor, "clip phrase frame"],
     labels: Bool[Tensor, "clip phrase frame"],
-    known: Bool[Tensor, "clip phrase frame"],
+    known: Bool[Tensor, "clip phrase frame"] | Float[Tensor, "clip phrase frame"],
     *,
     phrases_per_clip: int,
 ) -> Float[Tensor, ""]:
-    """L_frame = mean over the cells whose truth is known of BCE(sigmoid(q_int), y_int); 0 if none is.
+    """L_frame = mean over the cells, each weighing what is known of it, of BCE(sigmoid(q_int), y_int); 0 if nothing is.
 
     FineLAP (arXiv 2604.01155), frame-level sigmoid loss. What is unknown is masked, never a negative. The paper asks
     N = 20 phrases of a clip: the P that sound in it and N - P drawn from the others. Here all others are asked, each

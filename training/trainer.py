@@ -69,18 +69,19 @@ class Trainer:
             frames, clips = self.model.embed_audio(batch.waveforms.to(self.device), self.augment)
         phrases, captions = self.model.embed_text(batch.phrases), self.model.embed_text(batch.captions)
         clip = clip_loss(self.model.clip_logits(clips, captions), batch.matches.to(self.device))
+        weights = batch.known * (1.0 - (1.0 - self.config.masked_weight) * batch.masked.float())
         asked = [
-            (self.model.frame_logits(frames, phrases), batch.labels, batch.known),
-            (self.model.kind_logits(frames), batch.kind_labels, batch.kind_known),
+            (self.model.frame_logits(frames, phrases), batch.labels, weights),
+            (self.model.kind_logits(frames), batch.kind_labels, batch.kind_known.float()),
         ]
         frame, kind = (
             frame_loss(
                 logits,
                 labels.to(self.device),
-                known.to(self.device),
+                weights.to(self.device),
                 phrases_per_clip=self.config.phrases_per_clip,
             )
-            for logits, labels, known in asked
+            for logits, labels, weights in asked
         )
         return clip, frame, kind
 
