@@ -29,11 +29,11 @@ class Measures:
 
 
 def measure_clip(samples: Floats, role: Role, sample_rate: int) -> Measures:
-    """What the bank stores of a clip; nothing of an impulse response or a foreground clip shorter than two fades."""
+    """What the bank stores of a clip; nothing of a foreground clip that is shorter than two fades."""
     if role == "background":
         return Measures(powers=step_energies(samples, sample_rate), levels_dbfs=np.zeros(0))
     num_fade = int(FADE * sample_rate)
-    if role == "impulse_response" or len(samples) < 2 * num_fade:
+    if len(samples) < 2 * num_fade:
         return Measures(powers=np.zeros(0), levels_dbfs=np.zeros(0))
     faded = samples.astype(np.float64)
     fade_ends(faded, quarter_sine(num_fade))
