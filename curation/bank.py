@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from curation.bank_copies import find_copies
 from curation.bank_merge import (
     check_roles,
     check_usable,
@@ -54,7 +55,6 @@ from curation.bank_shards import (
     shard_tasks,
     write_shard,
 )
-from curation.duplicates import same_sounds
 from curation.lengths import ANY_LENGTH, Lengths
 from curation.measures import Measures
 from curation.runner import run_tasks
@@ -234,7 +234,8 @@ def _finish(tasks: Sequence[ShardTask], refused: Sequence[Reject], out: Path, ma
     rejects = [*refused, *rejects]
     try:
         check_usable(clips, rejects)
-        pairs = _same_sounds(clips, tasks, out, made_from["sample_rate"])
+        bank = Bank(root=out, sample_rate=made_from["sample_rate"], fingerprint="", clips=clips)
+        pairs = find_copies(clips, read_anchors(out, tasks, clips), bank.samples, sample_rate=bank.sample_rate)
         united = with_united_groups(clips, pairs)
         num_groups = len({clip.group for clip in clips})
         clips, duplicates = without_duplicates(with_shared_clusters(united, pairs))
@@ -246,24 +247,6 @@ def _finish(tasks: Sequence[ShardTask], refused: Sequence[Reject], out: Path, ma
     sentences = [*notes(clips, rows), *notes_on_pairs(united, pairs, rows, num_groups=num_groups)]
     write_json(_info_path(out), {**made_from, "fingerprint": fingerprint(rows), "notes": sentences})
     write_rows(_sources_path(out), rows, SourceClip)
-
-
-def _same_sounds(
-    clips: Sequence[SourceClip], tasks: Sequence[ShardTask], out: Path, sample_rate: int
-) -> list[tuple[int, int]]:
-    """Places of clips that share a sound without being identical."""
-    bank = Bank(root=out, sample_rate=sample_rate, fingerprint="", clips=[])
-
-    def excerpt(place: int, start: float, stop: float) -> tuple[npt.NDArray[np.floating[Any]], int]:
-        clip = clips[place]
-        first, last = round(start * sample_rate), min(round(stop * sample_rate), clip.num_samples)
-        return bank.samples(clip, first, last - first) / np.float32(32768), sample_rate
-
-    def skip(one: int, other: int) -> bool:
-        a, b = clips[one], clips[other]
-        return a.source_id[1:] == b.source_id[1:] or (a.group, a.cluster) == (b.group, b.cluster)
-
-    return same_sounds(read_anchors(out, tasks, clips), excerpt, skip=skip)
 
 
 def _summary(listing: Listing) -> dict[str, Any]:

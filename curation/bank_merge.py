@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from curation.bank_copies import Unions
 from curation.source_clip import UNLABELLED, SourceClip
 from curation.sources.listing import ROLES, Reject
 from curation.splits import Recording, assign_splits
@@ -51,19 +52,13 @@ def with_united_groups(clips: Sequence[SourceClip], pairs: Sequence[tuple[int, i
     """
     given = {clip.group: clip.split for clip in clips if clip.split}
     first_by_sound: dict[str, SourceClip] = {}
-    united: dict[str, str] = {}
-
-    def root(group: str) -> str:
-        while group in united:
-            group = united[group]
-        return group
-
+    unions = Unions()
     same = [(clip, first_by_sound.setdefault(clip.source_id[1:], clip)) for clip in clips]
     for one, other in (*same, *((clips[later], clips[earlier]) for earlier, later in pairs)):
-        joins, stays = sorted((root(one.group), root(other.group)), key=lambda group: group in given)
-        if joins != stays and given.get(joins) in (None, given.get(stays)):
-            united[joins] = stays
-    return [dataclasses.replace(clip, group=root(clip.group)) for clip in clips]
+        joins, stays = sorted((unions.root(one.group), unions.root(other.group)), key=lambda group: group in given)
+        if given.get(joins) in (None, given.get(stays)):
+            unions.join(joins, stays)
+    return [dataclasses.replace(clip, group=unions.root(clip.group)) for clip in clips]
 
 
 def with_shared_clusters(clips: Sequence[SourceClip], pairs: Sequence[tuple[int, int]] = ()) -> list[SourceClip]:
@@ -74,13 +69,14 @@ def with_shared_clusters(clips: Sequence[SourceClip], pairs: Sequence[tuple[int,
     by_sound: dict[str, list[SourceClip]] = defaultdict(list)
     for clip in clips:
         by_sound[clip.source_id[1:]].append(clip)
-    copies: dict[int, list[SourceClip]] = defaultdict(list)
-    for one, other in pairs:
-        copies[one].append(clips[other])
-        copies[other].append(clips[one])
+    copies: dict[str, list[SourceClip]] = defaultdict(list)
+    for pair in pairs:
+        one, other = (clips[place].source_id[1:] for place in pair)
+        copies[one] += by_sound[other]
+        copies[other] += by_sound[one]
+    sounds = [clip.source_id[1:] for clip in clips]
     return [
-        _with_clusters_of([*by_sound[clip.source_id[1:]], *copies.get(place, ())], clip)
-        for place, clip in enumerate(clips)
+        _with_clusters_of([*by_sound[sound], *copies[sound]], clip) for sound, clip in zip(sounds, clips, strict=True)
     ]
 
 
@@ -99,7 +95,7 @@ def without_duplicates(clips: Sequence[SourceClip]) -> tuple[list[SourceClip], l
         first = kept.setdefault(clip.source_id, clip)
         if first is not clip:
             detail = f"the same sound as {first.origin}"
-            detail += f", which now contains {clip.cluster!r}" if clip.cluster != first.cluster else ""
+            detail += f", which now contains {clip.cluster!r}" if clip.cluster in first.contains else ""
             rejects.append(Reject(origin=clip.origin, reason="duplicate", detail=detail))
     return list(kept.values()), rejects
 

@@ -29,6 +29,7 @@ MIN_PHASES, MIN_SPECTRA, MIN_EVIDENCE = 0.55, 0.4, 10.0  # see Likeness; by benc
 THIRDS = ((0, 22), (22, 21), (43, 21))  # lowest bit and number of bits
 _NEIGHBOURS = 64  # descriptors with the same third that each is compared with, the most alike first
 _ALIGNMENTS = 3  # of a pair that are tried
+_ROWS_AT_ONCE = 2_000_000  # more of them are thinned out at once: of many copies of one sound there is no end
 _LONGEST = 8192  # samples at RATE that are compared
 _SHORTEST = 200
 _MAX_LAG = 256  # samples at RATE by which anchors may be wrong
@@ -53,26 +54,28 @@ class Likeness:
 
 def same_sounds(
     anchors: npt.NDArray[Any], excerpt: Excerpt, *, skip: Callable[[int, int], bool]
-) -> list[tuple[int, int]]:
-    """Pairs of clips, the earlier first, that hold the same sound, if only in part.
+) -> Iterator[tuple[int, int]]:
+    """Pairs of clips, the earlier first, that hold the same sound, if only in part, one after another.
 
     Args:
         anchors: of all clips, as ANCHOR.
         excerpt: samples of a clip.
-        skip: pairs of which nobody needs to know.
+        skip: pairs of which nobody needs to know, after those found before.
     """
-    return [pair for pair, found in compared(candidates(anchors), excerpt, skip=skip) if found.score >= 1]
+    for pair, found in compared(candidates(anchors), excerpt, skip=skip):
+        if found.score >= 1:
+            yield pair
 
 
 def compared(
     rows: Rows, excerpt: Excerpt, *, skip: Callable[[int, int], bool]
 ) -> Iterator[tuple[tuple[int, int], Likeness]]:
     """Each pair of `candidates`, and how alike it is where it is most alike."""
-    new = np.flatnonzero((rows[1:, :2] != rows[:-1, :2]).any(axis=1)) + 1
-    for start, stop in itertools.pairwise([0, *new.tolist(), len(rows)] if len(rows) else []):
+    starts = np.flatnonzero(_rank_in_pair(rows) == 0)
+    for start, stop in itertools.pairwise([*starts.tolist(), len(rows)]):
         one, other = rows[start, :2].tolist()
         if not skip(one, other):
-            alignments = rows[start : min(stop, start + _ALIGNMENTS), 2:].tolist()
+            alignments = rows[start:stop, 2:4].tolist()
             found = (_compare(excerpt, (one, frames[0]), (other, frames[1])) for frames in alignments)
             yield (one, other), max(found, key=lambda likeness: likeness.score)
 
@@ -140,12 +143,31 @@ def _compare(excerpt: Excerpt, one: tuple[int, int], other: tuple[int, int]) -> 
 
 
 def candidates(anchors: npt.NDArray[Any]) -> Rows:
-    """Two clips, the earlier first, and a frame of each: in the order of clips, the best alignment first."""
-    found = [np.zeros((0, 5), np.uint32)]
+    """Two clips, the earlier first, a frame of each, and how many signs differ there.
+
+    In the order of clips; of each pair the few best alignments, the best first.
+    """
+    rows, limit = np.zeros((0, 5), np.uint32), _ROWS_AT_ONCE
     for low, bits in THIRDS:
-        found += _agreeing(anchors, low, bits)
-    rows = np.concatenate(found)
-    return rows[np.lexsort((rows[:, 3], rows[:, 2], rows[:, 4], rows[:, 1], rows[:, 0])), :4]
+        for found in _agreeing(anchors, low, bits):
+            rows = np.concatenate([rows, found])
+            if len(rows) > limit:
+                rows = _best(rows)
+                limit = len(rows) + _ROWS_AT_ONCE
+    return _best(rows)
+
+
+def _best(rows: Rows) -> Rows:
+    rows = rows[np.lexsort((rows[:, 3], rows[:, 2], rows[:, 4], rows[:, 1], rows[:, 0]))]
+    rows = rows[np.r_[True, (rows[1:] != rows[:-1]).any(axis=1)][: len(rows)]]  # two thirds may find the same
+    return rows[_rank_in_pair(rows) < _ALIGNMENTS]
+
+
+def _rank_in_pair(rows: Rows) -> npt.NDArray[np.intp]:
+    """Of sorted rows, how many of the same pair stand before each."""
+    starts = np.r_[True, (rows[1:, :2] != rows[:-1, :2]).any(axis=1)][: len(rows)]
+    places = np.arange(len(rows))
+    return places - np.maximum.accumulate(np.where(starts, places, 0))
 
 
 def _agreeing(anchors: npt.NDArray[Any], low: int, bits: int) -> Iterator[Rows]:

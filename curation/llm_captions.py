@@ -11,7 +11,7 @@ from pathlib import Path
 from curation.checks import PROBLEMS, check_caption, failed, tidy
 from curation.llm import Answer, Llm, NoAnswerError
 from curation.templates import template_caption
-from curation.wording import wording
+from curation.wording import background_wording, wording
 from manifests.errors import FlamError
 from manifests.frames import merged
 from manifests.schema import Caption, Check, Soundscape
@@ -82,8 +82,9 @@ def timeline(soundscape: Soundscape) -> dict[str, object]:
         }
         for label, spans in sorted(times.items(), key=lambda item: (min(item[1]), item[0]))
     ]
-    background = wording(soundscape.background.label).words if soundscape.background is not None else None
-    return {"duration": round(soundscape.duration, 2), "background": background, "sounds": sounds}
+    background = background_wording(soundscape.background)
+    words = background.words if background is not None else None
+    return {"duration": round(soundscape.duration, 2), "background": words, "sounds": sounds}
 
 
 class LlmCaptioner:
@@ -114,10 +115,11 @@ class LlmCaptioner:
             accept(await self._caption(soundscape))
 
     async def _caption(self, soundscape: Soundscape) -> Made:
-        if soundscape.background is None and not any(event.activity for event in soundscape.events):
+        background = background_wording(soundscape.background)
+        if background is None and not any(event.activity for event in soundscape.events):
             return Made(self._template(soundscape, via="template"), "", final=True)  # nothing to tell a model
         labels = [wording(event.label).words for event in soundscape.events]
-        labels += [wording(soundscape.background.label).words] if soundscape.background is not None else []
+        labels += [background.words] if background is not None else []
         messages = self.prompt.messages(soundscape)
         checks: list[Check] = []
         answers: list[Answer] = []

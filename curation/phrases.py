@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from curation.source_clip import UNLABELLED
 from curation.wording import plain_words, wordings
 from manifests.schema import Phrase, Soundscape
 from manifests.store import DatasetFolder, read_table, write_rows
@@ -56,7 +57,7 @@ def _labels(shards: Sequence[Path]) -> set[tuple[str, str]]:
         for column in (pc.list_flatten(table["events"]), table["background"].drop_null()):
             labels, clusters = (pc.struct_field(column, name).to_pylist() for name in ("label", "cluster"))
             found.update(zip(labels, clusters, strict=True))
-    return found
+    return {(label, cluster) for label, cluster in found if label != UNLABELLED}
 
 
 def _texts(label: str) -> list[tuple[str, str]]:

@@ -74,7 +74,7 @@ def prepare(
     lufs, activity = _measured(samples, sample_rate)
     if is_sound and lufs <= FLOOR_LUFS:  # infrasound: no gain makes it heard, and its label would be wrong
         raise RejectError("inaudible", f"{FLOOR_LUFS:g} LUFS or less at full level")
-    measures = measure_clip(samples, role, sample_rate)
+    measures = measure_clip(samples if is_sound else samples[:0], role, sample_rate)
     clip = SourceClip(
         source_id=_source_id(role, pcm),
         role=role,
@@ -113,7 +113,7 @@ def _measured(samples: Audio, sample_rate: int) -> tuple[float, list[Stretch]]:
 
 
 def _source_id(role: Role, pcm: npt.NDArray[np.int16]) -> str:
-    """f or b, and a hash of the sound itself: it stays when sources are added, and tells identical sounds."""
+    """f, b or i, and a hash of the sound itself: it stays when sources are added, and tells identical sounds."""
     return role[0] + hashlib.blake2b(pcm.astype("<i2").tobytes(), digest_size=8).hexdigest()
 
 

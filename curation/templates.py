@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from curation.wording import Wording, wording
+from curation.wording import Wording, background_wording, wording
 from manifests.frames import merged
 from manifests.schema import Event, Soundscape
 
@@ -42,7 +42,7 @@ def template_caption(soundscape: Soundscape, *, seed: int) -> str:
     """A sentence that depends only on the soundscape's id, labels and times, and on the seed."""
     rng = random.Random(f"{seed}:{soundscape.soundscape_id}")  # a string seeds alike on every machine and in any order
     moments = _moments(_mentions(soundscape.events))
-    background = wording(soundscape.background.label) if soundscape.background is not None else None
+    background = background_wording(soundscape.background)
     if not moments:
         sentence = _only_background(background, soundscape, rng)
     elif background is None or background in [mention.word for moment in moments for mention in moment]:

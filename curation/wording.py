@@ -27,6 +27,8 @@ from curation.sound_words import (
     TYPICAL_ACTS,
     VERBS,
 )
+from curation.source_clip import UNLABELLED
+from manifests.schema import Background
 
 _LONGEST_NOUN = 4  # words; a longer label is a description, and no article can be guessed for it
 _AN = re.compile(r"(?:[aeiou]|hour|honest|honou?r|heir|8|11\b|18\b|(?:[fhlmnrsx]|fm|hvac|lp|mp3|mri|sos)\b)")
@@ -86,6 +88,11 @@ class Wording:
 def wording(label: str) -> Wording:
     """The label's first meaning in words; corpora often write several into one label."""
     return wordings(label)[0]
+
+
+def background_wording(background: Background | None) -> Wording | None:
+    """What is heard behind the events; None where nothing is or nobody knows."""
+    return wording(background.label) if background is not None and background.label != UNLABELLED else None
 
 
 @functools.lru_cache(maxsize=4096)

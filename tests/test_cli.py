@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -126,6 +127,25 @@ def test_a_recipe_is_shown_as_a_file_that_loads_as_the_recipe(tmp_path: Path) ->
     for name in (tmp_path / "sound.wav", "x" * 5000):
         wrong = as_process("simulate", "--show-recipe", name)
         assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1), wrong.stderr
+
+
+def test_a_bank_takes_wanted_licences_and_backgrounds_of_ones_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = ["path,role,label,licence"]
+    for index, licence in enumerate(("CC0 1.0", "Attribution 3.0", "CC BY-NC 3.0")):
+        soundfile.write(tmp_path / f"{index}.wav", rng.normal(0, 0.1, 8000), 16_000)
+        rows.append(f"{index}.wav,foreground,dog,{licence}")
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    (tmp_path / "own").mkdir()
+    soundfile.write(tmp_path / "own/walk.flac", rng.normal(0, 0.1, 48_000), 16_000)
+    make = ("bank", tmp_path / "t.csv", "--backgrounds", tmp_path / "own", "--rate", 16_000, "--workers", 1)
+    refused = as_process(*make, "--out", tmp_path / "bank", "--licence", "cc0,cc-bby")
+    assert refused.returncode == 1
+    assert "no licence family 'cc-bby'; did you mean cc-by?" in refused.stderr
+    _, talk = invoke(*make, "--out", tmp_path / "all")
+    assert "not used" not in talk
+    refused = as_process(*make, "--out", tmp_path / "some", "--licence", "cc0,cc-by")
+    assert "no usable background in the sources under cc-by or cc0" in refused.stderr
 
 
 def test_a_users_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:

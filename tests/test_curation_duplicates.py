@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import soxr
 
+from curation import bank_shards, duplicates
 from curation.bank import Bank, build_bank
 from curation.duplicates import ANCHOR, likeness, same_sounds
 from curation.fingerprint import RATE, fingerprint
@@ -47,7 +48,7 @@ def pairs_among(sounds: list[np.ndarray]) -> list[tuple[int, int]]:
     def excerpt(place: int, start: float, stop: float) -> tuple[np.ndarray, int]:
         return sounds[place][round(start * BANK_RATE) : round(stop * BANK_RATE)], BANK_RATE
 
-    return same_sounds(np.concatenate(parts), excerpt, skip=lambda _one, _other: False)
+    return list(same_sounds(np.concatenate(parts), excerpt, skip=lambda _one, _other: False))
 
 
 CHANGES = {
@@ -110,6 +111,16 @@ def test_silence_and_a_single_sample_have_no_fingerprint_and_are_like_nothing():
     assert likeness(np.zeros(10), np.zeros(4000), 5, 5).score == 0
 
 
+def test_phases_and_spectra_of_a_few_frequencies_prove_nothing():
+    t = np.arange(2 * RATE) / RATE
+    rng = np.random.default_rng(0)
+    one, other = (np.sin(2 * np.pi * 200 * t) + 1e-4 * rng.standard_normal(len(t)) for _ in range(2))
+    found = likeness(one, other, RATE, RATE)
+    assert found.phases > duplicates.MIN_PHASES
+    assert found.spectra > duplicates.MIN_SPECTRA
+    assert found.score < 1
+
+
 def test_a_lag_between_the_anchors_is_found():
     sound = lively(3, rate=RATE)
     assert likeness(sound, sound[500:], 9000, 8500).score > 1.5
@@ -118,12 +129,22 @@ def test_a_lag_between_the_anchors_is_found():
     assert likeness(sound, sound[500:], 9000, 8500 + 900).score < 1
 
 
+def test_many_copies_are_found_in_little_memory_and_in_the_same_pairs(monkeypatch):
+    sounds = [lively(seed, seconds=1.0) for seed in range(3)]
+    copies = [(0.1 + 0.01 * number) * sounds[number % 3] for number in range(30)]
+    expected = [(one, other) for one in range(30) for other in range(one + 1, 30) if (other - one) % 3 == 0]
+    assert pairs_among(copies) == expected
+    monkeypatch.setattr(duplicates, "_ROWS_AT_ONCE", 50)
+    assert pairs_among(copies) == expected
+
+
 # --- in a bank --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def sounds(tmp_path: Path) -> Path:
-    """Six foregrounds of two labels and three backgrounds, and a louder, coded part of two of them elsewhere."""
+def sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six foregrounds of two labels and three backgrounds, and a changed part of two of them elsewhere."""
+    monkeypatch.setattr(bank_shards, "SHARD_SIZE", 4)
     root = tmp_path / "sounds"
     for name, sound in {
         **{f"foreground/{'dog' if seed % 2 else 'cat'}/{seed}.wav": lively(seed) for seed in range(6)},
@@ -164,6 +185,17 @@ def test_copies_that_their_sources_put_on_two_sides_stay_there_and_are_counted(s
         "2 pairs of recordings share a sound; groups joined to others for it: 1; pairs that stay on two sides, where "
         "their sources put them: 1"
     )
+
+
+def test_parts_of_one_recording_in_one_group_know_of_each_others_labels_too(sounds, tmp_path):
+    rows = [f"{path},{path.parts[0]},{path.parts[1]},one" for path in sorted(
+        path.relative_to(sounds) for path in sounds.rglob("*.*"))]  # fmt: skip
+    (sounds / "t.csv").write_text("\n".join(["path,role,label,group", *rows]))
+    settings = {"sample_rate": BANK_RATE, "workers": 1, "valid_share": 0, "test_share": 0}
+    clips = build_bank([str(sounds / "t.csv")], tmp_path / "bank", **settings).bank.clips
+    assert {Path(clip.origin).name: clip.contains for clip in clips if clip.contains} == {
+        "1.wav": ["wolf"], "part.ogg": ["dog"], "of park.wav": ["park"], "11.wav": ["bird"],
+    }  # fmt: skip
 
 
 def test_an_interrupted_bank_finds_the_same_copies(sounds, tmp_path):

@@ -10,7 +10,7 @@ from manifests.store import DatasetFolder
 
 def test_a_dataset_gets_phrases_for_its_events_and_backgrounds(tmp_path: Path) -> None:
     first = [soundscape("a", [event("dog_bark", (1, 2), cluster="dog")], "rain")]
-    data = dataset(tmp_path, first, [soundscape("b", [event("Car_horn", (1, 2))]), soundscape("c", [])])
+    data = dataset(tmp_path, first, [soundscape("b", [event("Car_horn", (1, 2))]), soundscape("c", [], "unlabelled")])
     phrases = write_phrases(data)
     assert DatasetFolder(data).phrases() == phrases
     by_cluster = phrases_by_cluster(phrases)

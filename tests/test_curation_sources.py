@@ -404,6 +404,15 @@ def test_audiosets_other_table_of_names_serves_too_and_tables_may_lie_in_a_folde
     assert {file.split for file in listing.files} == {"train"}
 
 
+def test_a_video_of_audioset_in_both_parts_is_for_testing_only(tmp_path):
+    write_audioset(tmp_path / "as", names=["b0RFKhbpFJA_30000.wav", "b0RFKhbpFJA_90000.wav"])
+    header = AUDIOSET_EVENTS.partition("\n")[0]
+    (tmp_path / "as/audioset_train_strong.tsv").write_text(f"{header}\nb0RFKhbpFJA_90000\t1\t2\t/m/05tny_\n")
+    (listing,) = list_sources([str(tmp_path / "as")])
+    assert {(file.group, file.split) for file in listing.files} == {("youtube:b0RFKhbpFJA", "test")}
+    assert {file.path.stem for file in listing.files} == {"b0RFKhbpFJA_30000", "b0RFKhbpFJA_90000"}
+
+
 def test_a_recording_that_two_segments_of_a_video_share_is_refused(tmp_path):
     write_audioset(tmp_path / "as")
     with (tmp_path / "as/audioset_eval_strong.tsv").open("a") as file:

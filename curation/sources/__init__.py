@@ -20,7 +20,7 @@ from manifests.errors import FlamError
 
 BUILTIN = "builtin"
 _LAYOUTS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Listing]], ...] = tuple(
-    (layout.recognises, layout.read) for layout in (esc50, urbansound8k, fsd50k, audioset_strong, desed, folders)
+    (layout.recognises, layout.read) for layout in (esc50, urbansound8k, fsd50k, folders, desed, audioset_strong)
 )
 
 

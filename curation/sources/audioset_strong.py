@@ -68,8 +68,11 @@ def read(root: Path) -> Listing:
         _read_table(table, segments, names=names, files=files)
     listing = Listing(name=root.name, layout="audioset_strong")
     users = defaultdict(list)
+    tested = {segment.video for segment in segments.values() if segment.split == "test"}
     for name in sorted(segments):
         users[segments[name].path].append(name)
+    for segment in segments.values():
+        segment.split = "test" if segment.video in tested else segment.split
     if not any(users):
         raise FlamError(
             f"no recording of {next(_tables(root))} is in {root}; name each by its segment_id or YouTube id"
