@@ -1,6 +1,5 @@
 """The commands: parse, call one function, print. Heavy imports stand inside the bodies, so that --help is quick."""
 
-import csv
 import json
 import os
 import sys
@@ -9,15 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from cli_print import detection_row, print_bank, print_found, print_json, print_simulated, talk
 from manifests.errors import FlamError
 
 if TYPE_CHECKING:
-    from curation.bank import BankReport
     from manifests.store import Render
-    from training.detect import Detection
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Labelled sounds in, a model that finds free text in recordings out.",
 )
-talk = Console(stderr=True, soft_wrap=True)
 _INTERRUPTED = 130  # what Typer exits with after Ctrl-C
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
@@ -119,7 +114,7 @@ def bank(  # noqa: PLR0913 - one parameter for each option
         backgrounds=backgrounds or (),
         licences=parse_families(licence) if licence is not None else (),
     )
-    _print_bank(report)
+    print_bank(report)
 
 
 def _show_recipe(name: str | None) -> None:
@@ -173,18 +168,7 @@ def simulate(  # noqa: PLR0913 - as above
         split=split,
         workers=workers,
     )
-    for name in report.missing_splits:
-        talk.print(f"no {name} soundscapes: the bank has no foreground and background that go together there")
-    if report.num_too_short:
-        talk.print(f"{report.num_too_short} foreground clips are shorter than two fades and were not used")
-    if report.num_scaled:
-        talk.print(f"{report.num_scaled} soundscapes were scaled down so that they do not clip")
-    if report.num_inaudible:
-        talk.print(f"{report.num_inaudible} planned events were inaudible and left out")
-    if report.num_masked:
-        talk.print(f"{report.num_masked} planned events were masked by others and left out")
-    splits = ", ".join(f"{count} {name}" for name, count in sorted(report.splits.items())) or "none"
-    talk.print(f"{report.num_soundscapes} soundscapes in {out}; new: {splits}, with {report.num_events} events")
+    print_simulated(report, out)
 
 
 @app.command()
@@ -313,7 +297,7 @@ def evaluate(
     )
     metrics = {"data": str(data), "limit": limit, **result.to_dict()}
     if as_json:
-        _print_json(metrics)
+        print_json(metrics)
     else:
         Console().print(evaluation_table(result))
     write_json(run / "metrics.json", metrics)
@@ -350,10 +334,10 @@ def detect(
                 raise
             failed.append(str(error))
             continue
-        rows += [_detection_row(file, detection) for detection in found]
+        rows += [detection_row(file, detection) for detection in found]
     if plot is not None:
         plot_file(plot, detector, files[0], phrase, threshold=threshold)
-    _print_found(rows, as_json=as_json, as_csv=as_csv)
+    print_found(rows, as_json=as_json, as_csv=as_csv)
     if failed:
         raise FlamError(f"{len(failed)} of {len(files)} files could not be used: {'; '.join(failed)}")
 
@@ -375,7 +359,7 @@ def stats(
     if plot is not None:
         plot_stats(plot, found)
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
         return
     for table in stats_tables(found):
         Console().print(table)
@@ -411,60 +395,6 @@ def _render_of(data: Path, bank: Path | None) -> "Render | None":
     from curation.render import Renderer
 
     return Renderer.open(data, bank)
-
-
-def _print_bank(report: "BankReport") -> None:
-    table = Table(title="clips by label")
-    for column in ("role", "label", "train", "valid", "test"):
-        table.add_column(column, justify="left" if column in ("role", "label") else "right")
-    for (role, label), splits in report.counts().items():
-        table.add_row(role, escape(label), *(str(splits[name]) for name in ("train", "valid", "test")))
-    Console().print(table)
-    for note in report.notes:
-        talk.print(note, markup=False)
-    first = report.first_of_reason()
-    for reason, count in report.rejects_by_reason().items():
-        talk.print(f"{count} recordings not used: {reason} (the first: {first[reason]!r})", markup=False)
-    if first:
-        talk.print(f"all of them: {report.bank.root / 'rejects.parquet'}", markup=False)
-    for kind, count in report.warnings_by_kind().items():
-        talk.print(f"{count} recordings used with a warning: {kind}", markup=False)
-
-
-def _print_json(content: Any) -> None:
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _detection_row(file: Path, detection: "Detection") -> dict[str, Any]:
-    return {
-        "file": str(file),
-        "onset": round(detection.onset, 3),
-        "offset": round(detection.offset, 3),
-        "phrase": detection.phrase,
-        "probability": round(detection.probability, 4),
-    }
-
-
-def _print_found(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> None:
-    columns = ["file", "onset", "offset", "phrase", "probability"]
-    if as_json:
-        _print_json(rows)
-    elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_formula_safe(row[column]) for column in columns] for row in rows)
-    elif rows:
-        table = Table(*columns)
-        for row in rows:
-            table.add_row(*(escape(str(row[column])) for column in columns))
-        Console().print(table)
-    else:
-        talk.print("nothing found; a lower --threshold finds more")
-
-
-def _formula_safe(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets an apostrophe, which spreadsheets hide."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_a_wheel_requires_what_pyproject_declares(wheel: Path) -> None:
 def package_files(root: Path) -> set[str]:
     paths = [path for name in PACKAGES for path in (root / name).rglob("*") if path.is_file()]
     files = {path.relative_to(root).as_posix() for path in paths if path.parent.name != "__pycache__"}
-    return files | {"cli.py", "cli_demo.py"}
+    return files | {"cli.py", "cli_demo.py", "cli_print.py"}
 
 
 def test_a_wheel_holds_the_packages_with_every_data_file_and_nothing_else(wheel: Path) -> None:

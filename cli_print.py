@@ -1,0 +1,92 @@
+"""What the commands print: stdout is data, stderr is talk."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from curation.bank import BankReport
+    from curation.simulate import SimulateReport
+    from training.detect import Detection
+
+talk = Console(stderr=True, soft_wrap=True)
+
+
+def print_bank(report: "BankReport") -> None:
+    """Clips by label, and what was not used."""
+    table = Table(title="clips by label")
+    for column in ("role", "label", "train", "valid", "test"):
+        table.add_column(column, justify="left" if column in ("role", "label") else "right")
+    for (role, label), splits in report.counts().items():
+        table.add_row(role, escape(label), *(str(splits[name]) for name in ("train", "valid", "test")))
+    Console().print(table)
+    for note in report.notes:
+        talk.print(note, markup=False)
+    first = report.first_of_reason()
+    for reason, count in report.rejects_by_reason().items():
+        talk.print(f"{count} recordings not used: {reason} (the first: {first[reason]!r})", markup=False)
+    if first:
+        talk.print(f"all of them: {report.bank.root / 'rejects.parquet'}", markup=False)
+    for kind, count in report.warnings_by_kind().items():
+        talk.print(f"{count} recordings used with a warning: {kind}", markup=False)
+
+
+def print_simulated(report: "SimulateReport", out: Path) -> None:
+    """What was made, and what the user should know of it."""
+    for name in report.missing_splits:
+        talk.print(f"no {name} soundscapes: the bank has no foreground and background that go together there")
+    if report.num_too_short:
+        talk.print(f"{report.num_too_short} foreground clips are shorter than two fades and were not used")
+    if report.num_scaled:
+        talk.print(f"{report.num_scaled} soundscapes were scaled down so that they do not clip")
+    if report.num_inaudible:
+        talk.print(f"{report.num_inaudible} planned events were inaudible and left out")
+    if report.num_masked:
+        talk.print(f"{report.num_masked} planned events were masked by others and left out")
+    splits = ", ".join(f"{count} {name}" for name, count in sorted(report.splits.items())) or "none"
+    talk.print(f"{report.num_soundscapes} soundscapes in {out}; new: {splits}, with {report.num_events} events")
+
+
+def print_json(content: Any) -> None:
+    """One JSON document."""
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def detection_row(file: Path, detection: "Detection") -> dict[str, Any]:
+    """One detection, rounded."""
+    return {
+        "file": str(file),
+        "onset": round(detection.onset, 3),
+        "offset": round(detection.offset, 3),
+        "phrase": detection.phrase,
+        "probability": round(detection.probability, 4),
+    }
+
+
+def print_found(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> None:
+    """Detections as a table, JSON or CSV."""
+    columns = ["file", "onset", "offset", "phrase", "probability"]
+    if as_json:
+        print_json(rows)
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_formula_safe(row[column]) for column in columns] for row in rows)
+    elif rows:
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*(escape(str(row[column])) for column in columns))
+        Console().print(table)
+    else:
+        talk.print("nothing found; a lower --threshold finds more")
+
+
+def _formula_safe(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets an apostrophe, which spreadsheets hide."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
