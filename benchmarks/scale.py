@@ -93,9 +93,9 @@ def children(pid: int) -> list[int]:
 
 
 def private_mb(pid: int) -> int:
-    """What only this process has in memory."""
+    """What only this process has in memory and cannot be read again from a file: the bank's pages can."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) // 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty")) // 1024

@@ -43,9 +43,10 @@ _TO_FLOAT = 1 / 32768  # a power of two: exact
 _PER_DB = math.log(10) / 20
 _CLIPPING_MARGIN = 1e-10  # Scaper's
 _SURELY_BELOW = 0.999  # a sum of peaks under this does not reach 1 by rounding
-_KNOWN = 4096  # sounds; about 1 kB each, and 30 kB of a slice
+_KNOWN_CLIPS = 8192  # about 1 kB each
+_KNOWN_SLICES = 64  # about 50 kB each
 _KNOWN_LOOPS = 1024  # about 10 kB each
-_KNOWN_PROCESSED = 64  # up to a megabyte each
+_KNOWN_PROCESSED = 32  # up to a megabyte each
 _PLAIN = EventEffects()
 _NO_RUNS = np.zeros((0, 2), np.int64)
 
@@ -74,7 +75,8 @@ class Mixer:
         self.bank, self.recipe = bank, recipe
         self._fade = quarter_sine(int(recipe.fade * bank.sample_rate))
         self._mixed = np.zeros(0, np.float32)  # used again and again: new memory costs more than the arithmetic
-        self._known: dict[_Key, _Heard] = {}
+        self._clips: dict[int, _Heard] = {}
+        self._slices: dict[_Key, _Heard] = {}
         self._loops: dict[int, tuple[Pcm, Pcm]] = {}
         self._processed: dict[tuple[int, int, int, int, EventEffects], _Heard] = {}  # of one room and microphone
         self._processed_of: tuple[PlannedRoom | None, PlannedMicrophone | None] = None, None
@@ -143,8 +145,7 @@ class Mixer:
         if self.bank.clips[clip].num_samples >= plan.num_samples:
             return background_pieces(plan, self.bank)
         if clip not in self._loops:
-            if len(self._loops) >= _KNOWN_LOOPS:
-                self._loops.clear()
+            _make_room(self._loops, _KNOWN_LOOPS)
             self._loops[clip] = loop_pieces(self.bank.clips[clip], self.bank)
         return background_pieces(plan, self.bank, self._loops[clip])
 
@@ -193,12 +194,20 @@ class Mixer:
         """Measured before its gain, from which that follows: by the bank for a whole clip as it is."""
         if plan.room is not None or plan.microphone is not None or event.effects != _PLAIN:
             return self._heard_processed(event, plan)
+        clip = self.bank.clips[event.clip]
+        if event.num_samples == clip.num_samples and self.recipe.fade == FADE:
+            if event.clip not in self._clips:
+                _make_room(self._clips, _KNOWN_CLIPS)
+                measures = self.bank.measures(clip)
+                is_measured = len(measures.powers) > 0  # not if it is shorter than two fades
+                known = _Heard(lufs=clip.lufs, measures=measures, peak=1.0, samples=None)
+                self._clips[event.clip] = known if is_measured else self._heard_slice(event)
+            return self._clips[event.clip]
         key = (event.clip, event.source_start, event.num_samples)
-        if key not in self._known:
-            if len(self._known) >= _KNOWN:
-                self._known.clear()
-            self._known[key] = self._heard_as_it_is(event)
-        return self._known[key]
+        if key not in self._slices:
+            _make_room(self._slices, _KNOWN_SLICES)
+            self._slices[key] = self._heard_slice(event)
+        return self._slices[key]
 
     def _heard_processed(self, event: PlannedEvent, plan: Plan) -> _Heard:
         """Copies of a source, and a plan from which an event was taken out, have it processed once."""
@@ -207,22 +216,16 @@ class Mixer:
             self._processed.clear()
         key = (event.clip, event.source_start, event.source_samples, event.num_samples, event.effects)
         if key not in self._processed:
-            if len(self._processed) >= _KNOWN_PROCESSED:
-                self._processed.clear()
+            _make_room(self._processed, _KNOWN_PROCESSED)
             samples = self._process(event, plan)
             self._processed[key] = self._measured(samples, samples)
         return self._processed[key]
 
-    def _heard_as_it_is(self, event: PlannedEvent) -> _Heard:
-        clip = self.bank.clips[event.clip]
-        if event.num_samples == clip.num_samples and self.recipe.fade == FADE:
-            measures = self.bank.measures(clip)
-            if len(measures.powers):
-                return _Heard(lufs=clip.lufs, measures=measures, peak=1.0, samples=None)
+    def _heard_slice(self, event: PlannedEvent) -> _Heard:
         samples = event_pcm(event, self.bank) * np.float32(_TO_FLOAT)
         measured = measured_slice(
             samples,
-            self.bank.measures(clip),
+            self.bank.measures(self.bank.clips[event.clip]),
             event.source_start,
             fade=self._fade,
             sample_rate=self.bank.sample_rate,
@@ -276,6 +279,12 @@ class Mixer:
             bands=measures.bands,
             factor=factor,
         )
+
+
+def _make_room(known: dict[Any, Any], most: int) -> None:
+    """Forget all once there is too much."""
+    if len(known) >= most:
+        known.clear()
 
 
 def _highest_peak(plan: Plan, behind_gain: float, gains: list[float], heard: list[_Heard]) -> float:
