@@ -80,16 +80,16 @@ def read_channels(
 def stream(source: Source, sample_rate: int) -> Iterator[Float[np.ndarray, " sample"]]:
     """A sound of any length as blocks of mono float32 at `sample_rate`, in constant memory; raises AudioError."""
     if isinstance(source, Recording):
-        yield resample(source.samples * np.float32(1 / 32768), source.sample_rate, sample_rate)
-        return
-    path = source
-    source_rate, _, _ = probe(path)
+        source_rate, blocks = source.sample_rate, _blocks_of(source)
+    else:
+        source_rate, _, _ = probe(source)
+        blocks = (_mono(block) for block in _raw_blocks(source, source_rate))
     if source_rate == sample_rate:
-        yield from (_mono(block) for block in _raw_blocks(path, source_rate))
+        yield from blocks
         return
     resampler = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32")
-    for block in _raw_blocks(path, source_rate):
-        yield resampler.resample_chunk(_mono(block))
+    for block in blocks:
+        yield resampler.resample_chunk(block)
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
@@ -122,6 +122,13 @@ def write(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -
             soundfile.write(str(path), samples, sample_rate, subtype="PCM_16", compression_level=_FLAC_LEVEL)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise FlamError(f"cannot write {path}: {_reason(error)}; what was finished before is kept") from None
+
+
+def _blocks_of(recording: Recording) -> Iterator[Float[np.ndarray, " sample"]]:
+    """In the blocks in which a file would be read: a resampler gives the same samples then."""
+    size = _BLOCK_SECONDS * recording.sample_rate
+    for start in range(0, len(recording.samples), size):
+        yield recording.samples[start : start + size] * np.float32(1 / 32768)
 
 
 def _mono(block: Float[np.ndarray, "sample channel"]) -> Float[np.ndarray, " sample"]:

@@ -192,3 +192,12 @@ def test_a_claim_of_two_gigabytes_is_never_allocated(tmp_path):
     path.write_bytes(bytes(content))
     assert len(read_channels(path, max_duration=60.0)[0]) == 16_000
     assert audio.probe(path)[0] == 16_000
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 44100])
+def test_a_recording_in_memory_reads_as_its_file_does(tmp_path, rate):
+    samples = np.random.default_rng(0).integers(-9000, 9000, 25 * 32000 + 7).astype(np.int16)
+    audio.write(tmp_path / "a.wav", samples, 32000)
+    recording = audio.Recording(samples=samples, sample_rate=32000, name="a")
+    np.testing.assert_array_equal(audio.read(recording, rate), audio.read(tmp_path / "a.wav", rate))
+    assert str(recording) == "a"
