@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import torch
 from conftest import make_toy_dataset
+from small_bank import write_bank
 from typer.testing import CliRunner
 
 import cli
@@ -265,3 +266,25 @@ def test_the_whole_pipeline_on_a_folder_of_ones_own(tmp_path: Path) -> None:
     invoke("validate", data, "--read-audio")
     out, _ = invoke("detect", run, recording(DatasetFolder(data)), "--phrase", "a high tone", "--json")
     assert isinstance(json.loads(out), list)
+
+
+def test_a_dataset_of_plans_is_trained_on_measured_rendered_and_found_sound(tmp_path: Path) -> None:
+    """Without a WAV of it, with its bank moved, and rendered in part at last."""
+    bank, data, run = tmp_path / "bank", tmp_path / "data", tmp_path / "run"
+    write_bank(bank)
+    (tmp_path / "mine.toml").write_text("duration = 1.0\n")
+    invoke(
+        "simulate", "--bank", bank, "--out", data, "--num", 30, "--recipe", tmp_path / "mine.toml", "--audio", "none"
+    )
+    invoke("caption", data)
+    moved = bank.rename(tmp_path / "moved")
+    stopped = as_process("train", data, "--out", run, "--steps", 0)
+    assert stopped.returncode == 1
+    assert "say where it is with --bank" in stopped.stderr
+    invoke("train", data, "--out", run, "--steps", 0, "--bank", moved)
+    invoke("evaluate", run, data, "--bank", moved, "--split", "valid")
+    invoke("validate", data)
+    assert not (data / "audio").exists()
+    _, told = invoke("render", data, "--bank", moved, "--split", "test")
+    assert f"{len(list(data.rglob('*.wav')))} soundscapes rendered, 0 were there" in told
+    invoke("validate", data, "--read-audio", "--bank", moved)
