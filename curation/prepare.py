@@ -160,14 +160,15 @@ def _role(file: SourceFile, lengths: Lengths, seconds: float) -> Role:
 
 def _mixed_down(channels: Audio, sample_rate: int, *, start: int) -> _Mono:
     """The mean of the channels, or the loudest of them where they cancel each other out."""
-    if not np.ptp(channels, axis=0).any():
+    # channel by channel: along an axis as short as theirs NumPy is ten times as slow
+    if not any(np.ptp(channel) for channel in channels.T):
         raise RejectError("silent or constant")
     warnings = []
     if float(np.abs(channels).max()) > _OVER_FULL_SCALE:
         warnings.append("above_full_scale")
     if _is_clipped(channels):
         warnings.append("clipped")
-    mean = channels.mean(axis=1, dtype=np.float64).astype(np.float32)
+    mean = (sum(channel.astype(np.float64) for channel in channels.T) / channels.shape[1]).astype(np.float32)
     if channels.shape[1] == 1:
         return _Mono(samples=mean, sample_rate=sample_rate, start=start, warnings=tuple(warnings))
     levels = np.array([_ac_rms(channel) for channel in channels.T])
@@ -185,7 +186,7 @@ def _ac_rms(samples: Audio) -> float:
 
 def _is_clipped(channels: Audio) -> bool:
     peak = float(np.abs(channels).max())
-    at_peak = (np.abs(channels) >= peak * (1 - 1e-4)).any(axis=1) & (peak >= 0.5)
+    at_peak = np.logical_or.reduce([np.abs(channel) >= peak * (1 - 1e-4) for channel in channels.T]) & (peak >= 0.5)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], at_peak, [False]]).astype(np.int8)))
     return int((edges[1::2] - edges[::2] >= _CLIPPED_RUN).sum()) >= _CLIPPED_RUNS
 
