@@ -236,16 +236,19 @@ class _Drawer:
         recipe, rng, clip = self.recipe, self.rng, self.catalogue.clips[index]
         rate, activity = self.catalogue.sample_rate, self.catalogue.activity(index)
         longest = min(round(recipe.max_event_duration.sample(rng) * rate), self.num_samples)
-        shortest = math.ceil(self.catalogue.min_samples / min(effects.time_stretch, 1.0)) + 1
+        shortest = self.catalogue.min_samples  # of the source, so that it is two fades long with its effects
+        if effects.time_stretch < 1:
+            shortest = math.ceil(shortest / effects.time_stretch) + 1
         length = min(clip.num_samples, max(int(longest / effects.time_stretch), shortest))
-        while processed_length(length, effects) > self.num_samples:
+        while processed_length(length, effects) > self.num_samples and length > shortest:
             length -= 1
-        whole = draw_slice(rng, clip, activity, length=length, sample_rate=rate)
+        whole = draw_slice(rng, clip, activity, length=length, shortest=shortest, sample_rate=rate)
         parts = [whole]
         if clip.duration < recipe.repeat_below and self._happens(recipe.repeat_share):
             parts *= recipe.repeats.sample(rng)
         elif self._happens(recipe.cut_share):
-            parts = draw_pieces(rng, whole, activity, count=recipe.pieces.sample(rng), sample_rate=rate)
+            count = recipe.pieces.sample(rng)
+            parts = draw_pieces(rng, whole, activity, count=count, shortest=shortest, sample_rate=rate)
         if recipe.gap is None:
             return parts, None
         return parts, [round(recipe.gap.sample(rng) * rate) for _ in parts[1:]]

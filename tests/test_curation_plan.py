@@ -13,7 +13,7 @@ from small_bank import Sound, noise, tone, write_bank
 from curation.bank import Bank
 from curation.catalogue import Catalogue
 from curation.config import Recipe, Shares
-from curation.distributions import Constant, IntegerUniform
+from curation.distributions import Constant, IntegerUniform, Uniform
 from curation.plan import Plan, plan
 from manifests.errors import FlamError
 
@@ -291,3 +291,17 @@ def test_holding_out_a_label_holds_out_all_of_its_cluster(tmp_path: Path) -> Non
     made = plans(bank, 100, Recipe(name="held", hold_out=("bark",)))
     met = {(one.split, bank.clips[event.clip].label) for one in made for event in one.events}
     assert met == {("train", "horn"), ("test", "bark")}
+
+
+@pytest.mark.parametrize("stretch", [1.0, 0.7])
+def test_no_slice_and_no_piece_is_shorter_than_two_fades(bank: Bank, stretch: float) -> None:
+    recipe = Recipe(
+        name="test",
+        fade=0.27,
+        max_event_duration=Uniform(low=0.54, high=2.0),
+        cut_share=1.0,
+        repeat_share=0.0,
+        time_stretch=stretch,
+    )
+    lengths = [event.num_samples for made in plans(bank, 100, recipe) for event in made.events]
+    assert min(lengths) >= 2 * int(0.27 * 16000)
