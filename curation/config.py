@@ -55,7 +55,7 @@ class Microphone(StrictModel):
     """Pass bands of the microphones through which whole soundscapes are heard."""
 
     share: Share = 0.0  # of the soundscapes
-    low_hz: Annotated[Quantity, within(0, 1000)] = LogUniform(low=20.0, high=200.0)
+    low_hz: Annotated[Quantity, within(0, 1000)] = LogUniform(low=20.0, high=200.0)  # under 10: none is cut
     high_hz: Annotated[Quantity, within(2000, 100_000)] = LogUniform(low=3400.0, high=16_000.0)
 
 

@@ -17,6 +17,7 @@ from curation.catalogue import Catalogue
 from curation.config import Recipe
 from curation.distributions import Constant
 from curation.effects import EventEffects, processed_length
+from curation.filters import LEAST_HZ
 from curation.placing import Part, draw_background_start, draw_pieces, draw_slice, draw_starts, most_at_once
 from manifests.schema import Split
 
@@ -173,7 +174,8 @@ class _Drawer:
         microphone, rng = self.recipe.microphone, self.rng
         if not microphone.share or rng.random() >= microphone.share:
             return None
-        return PlannedMicrophone(low_hz=microphone.low_hz.sample(rng), high_hz=microphone.high_hz.sample(rng))
+        low_hz, high_hz = microphone.low_hz.sample(rng), microphone.high_hz.sample(rng)
+        return PlannedMicrophone(low_hz=low_hz if low_hz >= LEAST_HZ else 0.0, high_hz=high_hz)
 
     def _events_of(self, clip: int) -> list[PlannedEvent]:
         """One source: once, several times or in pieces, as many of these as fit."""

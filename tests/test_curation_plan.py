@@ -12,8 +12,9 @@ from small_bank import Sound, noise, tone, write_bank
 
 from curation.bank import Bank
 from curation.catalogue import Catalogue
-from curation.config import Recipe, Shares
+from curation.config import Microphone, Recipe, Shares
 from curation.distributions import Constant, IntegerUniform, Uniform
+from curation.filters import LEAST_HZ
 from curation.plan import Plan, plan
 from manifests.errors import FlamError
 
@@ -305,3 +306,11 @@ def test_no_slice_and_no_piece_is_shorter_than_two_fades(bank: Bank, stretch: fl
     )
     lengths = [event.num_samples for made in plans(bank, 100, recipe) for event in made.events]
     assert min(lengths) >= 2 * int(0.27 * 16000)
+
+
+def test_a_microphone_whose_lower_edge_is_below_hearing_cuts_nothing_there(bank: Bank) -> None:
+    recipe = Recipe(name="test", microphone=Microphone(share=1.0, low_hz=Uniform(low=0.0, high=50.0)))
+    edges = [made.microphone.low_hz for made in plans(bank, 100, recipe) if made.microphone]
+    assert len(edges) == 100
+    assert any(edge == 0 for edge in edges)
+    assert all(edge == 0 or edge >= LEAST_HZ for edge in edges)
