@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,6 +93,13 @@ def draw_pieces(
     heard = (_num_active(activity, piece.source_start, piece.source_samples) for piece in pieces)
     enough = all(num >= _ACTIVE_SHARE * piece.source_samples for num, piece in zip(heard, pieces, strict=True))
     return pieces if enough else [whole]
+
+
+def num_fitting(lengths: Sequence[int], gaps: Sequence[int] | None, *, num_samples: int) -> int:
+    """How many of the parts, from the first on, fit into a soundscape with the gaps between them."""
+    before = [0, *(gaps or [0] * len(lengths))]
+    ends = itertools.accumulate(length + gap for length, gap in zip(lengths, before, strict=False))
+    return bisect_right(list(ends), num_samples)
 
 
 def draw_starts(

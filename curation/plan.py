@@ -18,7 +18,15 @@ from curation.config import Recipe
 from curation.distributions import Constant
 from curation.effects import EventEffects, processed_length
 from curation.filters import LEAST_HZ
-from curation.placing import Part, draw_background_start, draw_pieces, draw_slice, draw_starts, most_at_once
+from curation.placing import (
+    Part,
+    draw_background_start,
+    draw_pieces,
+    draw_slice,
+    draw_starts,
+    most_at_once,
+    num_fitting,
+)
 from manifests.schema import Split
 
 _PLAIN = EventEffects()
@@ -182,6 +190,8 @@ class _Drawer:
         effects = self._effects(self.catalogue.clips[clip].num_samples)
         parts, gaps = self._parts(clip, effects)
         lengths = [processed_length(part.source_samples, effects) for part in parts]
+        count = num_fitting(lengths, gaps, num_samples=self.num_samples)
+        parts, lengths, gaps = parts[:count], lengths[:count], gaps[: max(count - 1, 0)] if gaps else gaps
         starts: list[int] = []
         draws = 0
         while parts and not starts:
