@@ -38,10 +38,11 @@ RECIPE = Recipe.model_validate({
 
 @pytest.fixture(scope="module")
 def bank_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    fall = 10 ** (-np.arange(3200) / 1600)
     rooms = [
-        Sound(samples=noise(0.2, i) * 10 ** (-np.arange(3200) / 1600), role="impulse_response", label="hall", split=split)
-        for i, split in enumerate(("train", "valid", "test"))
-    ]  # fmt: skip
+        Sound(samples=noise(0.2, number) * fall, role="impulse_response", label="hall", split=split)
+        for number, split in enumerate(("train", "valid", "test"))
+    ]
     return write_bank(tmp_path_factory.mktemp("virtual") / "bank", default_sounds() + rooms).root
 
 
@@ -246,7 +247,7 @@ def test_another_bank_is_refused(virtual: Path, tmp_path: Path) -> None:
 
 
 def test_a_bank_that_is_not_there_is_one_line(virtual: Path, tmp_path: Path) -> None:
-    with pytest.raises(FlamError, match="is not at .*nowhere; say where it is with --bank") as told:
+    with pytest.raises(FlamError, match=r"is not at .*nowhere; say where it is with --bank") as told:
         render(virtual, bank=tmp_path / "nowhere", workers=1)
     one_line(told)
     write_json(virtual / "dataset.json", {**read_json(virtual / "dataset.json"), "bank": "../gone"})
