@@ -3,7 +3,7 @@
 import difflib
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,13 +100,22 @@ class Catalogue:
         if split is not None:
             if split not in self._pools:
                 raise FlamError(self._missing(f"split {split}", [split]))
+            self._check_rooms([split])
             return {split: 1.0}
         weights: dict[Split, float] = {name: getattr(self._recipe.split, name) for name in self.splits}
         total = sum(weights.values())
         if total <= 0:
             wanted = [name for name in SPLITS if getattr(self._recipe.split, name) > 0]
             raise FlamError(self._missing("any split that the recipe asks for", wanted))
-        return {name: weight / total for name, weight in weights.items() if weight > 0}
+        shares = {name: weight / total for name, weight in weights.items() if weight > 0}
+        self._check_rooms(shares)
+        return shares
+
+    def _check_rooms(self, splits: Iterable[Split]) -> None:
+        """Raise FlamError, before anything is made, if the recipe takes rooms from the bank and a split has none."""
+        if self._recipe.reverb.share > 0 and self._recipe.reverb.rooms == "bank":
+            for split in splits:
+                self.rooms(split)
 
     def _missing(self, what: str, splits: Sequence[str]) -> str:
         roles = ("foreground", "background")
@@ -160,6 +169,7 @@ class Pool:
         chosen: list[int] = []
         weights, cumulative = self._weights, self._cumulative
         taken: set[int] = set()
+        met: set[int] = set()  # labels
         while len(chosen) < count:
             drawn = self._draw(rng, cumulative, taken, self._clusters[background])
             if drawn is None:
@@ -167,9 +177,10 @@ class Pool:
             label, index = drawn
             chosen.append(index)
             taken.add(index)
-            if label in self._together:
+            if label in self._together and label not in met:
                 weights = weights * self._together[label]
                 cumulative = np.cumsum(weights)
+            met.add(label)
         return chosen
 
     def _draw(

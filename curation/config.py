@@ -55,7 +55,7 @@ class Microphone(StrictModel):
     """Pass bands of the microphones through which whole soundscapes are heard."""
 
     share: Share = 0.0  # of the soundscapes
-    low_hz: Annotated[Quantity, within(0, 1000)] = LogUniform(low=20.0, high=200.0)
+    low_hz: Annotated[Quantity, within(0, 1000)] = LogUniform(low=20.0, high=200.0)  # under 10: none is cut
     high_hz: Annotated[Quantity, within(2000, 100_000)] = LogUniform(low=3400.0, high=16_000.0)
 
 
@@ -108,9 +108,10 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _sensible(self) -> "Recipe":
-        shortest = min(self.max_event_duration.edges().values())
-        if shortest < 2 * self.fade:
-            raise ValueError(f"max_event_duration = {shortest} is under two fades")
+        for name in ("max_event_duration", "duration"):
+            shortest = min(getattr(self, name).edges().values())
+            if shortest < 2 * self.fade:
+                raise ValueError(f"{name} = {shortest:g} is under two fades")
         if self.background_only + self.near_silent > 1:
             raise ValueError("background_only and near_silent are more than all soundscapes together")
         if self.frequency and self.balance != "frequency":

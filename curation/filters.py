@@ -19,7 +19,7 @@ _TILT_CENTRE_HZ, _TILT_LEAST_HZ = 1000.0, 50.0
 _TILT_REACH = 0.05  # seconds before and after an impulse; beyond, less than -100 dB are left
 _BAND_ORDER = 7  # -3 dB at the edge, -42 dB an octave beyond
 _BAND_REACH = 8.0  # periods of the edge before and after an impulse; beyond, -90 dB are left
-_LEAST_HZ = 10.0
+LEAST_HZ = 10.0  # of an edge
 
 
 def tilted(samples: Float32[np.ndarray, " sample"], tilt_db: float, sample_rate: int) -> Float32[np.ndarray, " sample"]:
@@ -40,10 +40,10 @@ def band_limited(
     A side at which nothing is to be cut: `low_hz` 0, `high_hz` half the sample rate or more. A new array.
     """
     nyquist_hz = sample_rate / 2
-    if not (low_hz == 0 or _LEAST_HZ <= low_hz < nyquist_hz):
-        raise ValueError(f"low_hz is {low_hz}; it must be 0, or from {_LEAST_HZ:g} to below {nyquist_hz:g}")
-    if not (high_hz > low_hz and high_hz >= _LEAST_HZ):
-        raise ValueError(f"high_hz is {high_hz}; it must be above low_hz, {low_hz:g}, and at least {_LEAST_HZ:g}")
+    if not (low_hz == 0 or LEAST_HZ <= low_hz < nyquist_hz):
+        raise ValueError(f"low_hz is {low_hz}; it must be 0, or from {LEAST_HZ:g} to below {nyquist_hz:g}")
+    if not (high_hz > low_hz and high_hz >= LEAST_HZ):
+        raise ValueError(f"high_hz is {high_hz}; it must be above low_hz, {low_hz:g}, and at least {LEAST_HZ:g}")
     out = samples.copy()
     if low_hz > 0:
         out = _filtered(out, _edge_taps(low_hz, sample_rate, side=-1))

@@ -31,17 +31,18 @@ from curation.rendered import Energies, Measured, Mixture, Rendered, finished
 from curation.rooms import reverberated, synthetic_room
 from curation.slices import measured_slice
 from curation.source_clip import SourceClip
-from manifests.audio import to_int16
 
 Floats = npt.NDArray[np.floating[Any]]
 Pcm = npt.NDArray[np.int16]
-Sound = Pcm | npt.NDArray[np.float32]
+Sound = npt.NDArray[Any]  # int16 as in the bank, or float32
+Loop = tuple[npt.NDArray[np.float32], Pcm]
 
 _Key = tuple[int, int, int]  # a slice: clip, first sample, number of samples
 
 _TO_FLOAT = 1 / 32768  # a power of two: exact
 _PER_DB = math.log(10) / 20
 _CLIPPING_MARGIN = 1e-10  # Scaper's
+_LOOP_PEAK = math.sqrt(2)  # where it closes, if its end and its start are alike
 _SURELY_BELOW = 0.999  # a sum of peaks under this does not reach 1 by rounding
 _KNOWN_CLIPS = 8192  # about 1 kB each
 _KNOWN_SLICES = 64  # about 50 kB each
@@ -77,7 +78,7 @@ class Mixer:
         self._mixed = np.zeros(0, np.float32)  # used again and again: new memory costs more than the arithmetic
         self._clips: dict[int, _Heard] = {}
         self._slices: dict[_Key, _Heard] = {}
-        self._loops: dict[int, tuple[Pcm, Pcm]] = {}
+        self._loops: dict[int, Loop] = {}
         self._processed: dict[tuple[int, int, int, int, EventEffects], _Heard] = {}  # of one room and microphone
         self._processed_of: tuple[PlannedRoom | None, PlannedMicrophone | None] = None, None
         self._room: tuple[PlannedRoom | None, npt.NDArray[np.float32]] = None, np.zeros(0, np.float32)  # the last one
@@ -140,7 +141,7 @@ class Mixer:
             else:
                 kernels.add(part, event_pcm(event, self.bank), np.float32(gain * _TO_FLOAT), self._fade)
 
-    def _pieces(self, plan: Plan) -> list[Pcm]:
+    def _pieces(self, plan: Plan) -> list[Sound]:
         clip = plan.background.clip
         if self.bank.clips[clip].num_samples >= plan.num_samples:
             return background_pieces(plan, self.bank)
@@ -288,7 +289,7 @@ def _make_room(known: dict[Any, Any], most: int) -> None:
 
 
 def _highest_peak(plan: Plan, behind_gain: float, gains: list[float], heard: list[_Heard]) -> float:
-    """What the mixture's peak can be at most: the background's is at most 1 before its gain if nothing filtered it."""
+    """What the mixture's peak can be at most: the background's is at most that of a loop if nothing filtered it."""
     if plan.microphone is not None:
         return math.inf
     highest = 0.0
@@ -298,11 +299,11 @@ def _highest_peak(plan: Plan, behind_gain: float, gains: list[float], heard: lis
     ]
     for point, _, _ in spans:
         highest = max(highest, sum(peak for start, end, peak in spans if start <= point < end))
-    return behind_gain + highest
+    return _LOOP_PEAK * behind_gain + highest
 
 
-def background_pieces(plan: Plan, bank: Bank, loop: tuple[Pcm, Pcm] | None = None) -> list[Pcm]:
-    """The background's slice, one part after another; a clip shorter than the soundscape is looped.
+def background_pieces(plan: Plan, bank: Bank, loop: Loop | None = None) -> list[Sound]:
+    """The background's slice, one part after another; a clip shorter than the soundscape is looped. Full scale 32768.
 
     Args:
         plan: of the soundscape.
@@ -314,19 +315,19 @@ def background_pieces(plan: Plan, bank: Bank, loop: tuple[Pcm, Pcm] | None = Non
         return [bank.samples(clip, start, plan.num_samples)]
     head, body = loop or loop_pieces(clip, bank)
     start %= len(head) + len(body)
-    pieces = [head[start:], body[max(start - len(head), 0) :]]
+    pieces: list[Sound] = [head[start:], body[max(start - len(head), 0) :]]
     missing = plan.num_samples - len(pieces[0]) - len(pieces[1])
     pieces += [head, body] * (missing // (len(head) + len(body)) + 1)
     return _first_pieces(plan.num_samples, pieces)
 
 
-def loop_pieces(clip: SourceClip, bank: Bank) -> tuple[Pcm, Pcm]:
-    """A clip as a loop: its start, into which its end passes, and what follows."""
+def loop_pieces(clip: SourceClip, bank: Bank) -> Loop:
+    """A clip as a loop: its start, into which its end passes and which may exceed full scale, and what follows."""
     head, body = looped(bank.samples(clip), bank.sample_rate)
-    return to_int16(head * _TO_FLOAT), body
+    return head.astype(np.float32), body
 
 
-def _first_pieces(num_samples: int, pieces: list[Pcm]) -> list[Pcm]:
+def _first_pieces(num_samples: int, pieces: list[Sound]) -> list[Sound]:
     """The pieces up to so many samples."""
     found = []
     for piece in pieces:

@@ -1,6 +1,8 @@
 """Where a source is cut and where its parts are placed in a soundscape. Positions are samples."""
 
 import itertools
+import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,17 +49,19 @@ def draw_background_start(
 
 
 def draw_slice(
-    rng: np.random.Generator, clip: SourceClip, activity: Activity, *, length: int, sample_rate: int
+    rng: np.random.Generator, clip: SourceClip, activity: Activity, *, length: int, shortest: int, sample_rate: int
 ) -> Part:
     """A slice that starts anywhere that the clip is active and it still fits; else the clip's end.
 
-    It starts at a whole step of `loudness.step_samples` and lasts for whole steps: the bank knows their loudness.
+    It starts at a whole step of `loudness.step_samples` and lasts for whole steps, whose loudness the bank knows, if
+    these are not fewer than `shortest` samples.
     """
     last = clip.num_samples - length
     if last == 0:
         return Part(source_start=0, source_samples=length)
     step = step_samples(sample_rate)
-    length = max(length // step * step, min(length, step))
+    steps = length // step * step
+    length = steps if steps >= max(shortest, 1) else length
     lengths = np.clip(np.minimum(activity.ends, last + 1) - activity.onsets, 0, None)
     if not lengths.sum():
         return Part(source_start=last // step * step, source_samples=length)
@@ -68,16 +72,19 @@ def draw_slice(
 
 
 def draw_pieces(
-    rng: np.random.Generator, whole: Part, activity: Activity, *, count: int, sample_rate: int
+    rng: np.random.Generator, whole: Part, activity: Activity, *, count: int, shortest: int, sample_rate: int
 ) -> list[Part]:
-    """The slice cut into pieces of at least half a second, none of them a pause; as it was if that can't be."""
+    """The slice cut into pieces of at least half a second and `shortest` samples, none of them a pause.
+
+    As it was if that can't be.
+    """
     step = step_samples(sample_rate)
-    shortest = round(_MIN_PIECE_SECONDS * sample_rate / step)
-    count = min(count, whole.source_samples // step // shortest)
+    least = max(round(_MIN_PIECE_SECONDS * sample_rate / step), math.ceil(shortest / step))  # in steps
+    count = min(count, whole.source_samples // step // least)
     if count < 2:
         return [whole]
-    free = whole.source_samples // step - count * shortest
-    cuts = np.sort(rng.integers(free, size=count - 1, endpoint=True)) + np.arange(1, count) * shortest
+    free = whole.source_samples // step - count * least
+    cuts = np.sort(rng.integers(free, size=count - 1, endpoint=True)) + np.arange(1, count) * least
     edges = [0, *(cuts * step).tolist(), whole.source_samples]
     pieces = [
         Part(source_start=whole.source_start + first, source_samples=last - first)
@@ -86,6 +93,13 @@ def draw_pieces(
     heard = (_num_active(activity, piece.source_start, piece.source_samples) for piece in pieces)
     enough = all(num >= _ACTIVE_SHARE * piece.source_samples for num, piece in zip(heard, pieces, strict=True))
     return pieces if enough else [whole]
+
+
+def num_fitting(lengths: Sequence[int], gaps: Sequence[int] | None, *, num_samples: int) -> int:
+    """How many of the parts, from the first on, fit into a soundscape with the gaps between them."""
+    before = [0, *(gaps or [0] * len(lengths))]
+    ends = itertools.accumulate(length + gap for length, gap in zip(lengths, before, strict=False))
+    return bisect_right(list(ends), num_samples)
 
 
 def draw_starts(

@@ -17,7 +17,16 @@ from curation.catalogue import Catalogue
 from curation.config import Recipe
 from curation.distributions import Constant
 from curation.effects import EventEffects, processed_length
-from curation.placing import Part, draw_background_start, draw_pieces, draw_slice, draw_starts, most_at_once
+from curation.filters import LEAST_HZ
+from curation.placing import (
+    Part,
+    draw_background_start,
+    draw_pieces,
+    draw_slice,
+    draw_starts,
+    most_at_once,
+    num_fitting,
+)
 from manifests.schema import Split
 
 _PLAIN = EventEffects()
@@ -173,13 +182,16 @@ class _Drawer:
         microphone, rng = self.recipe.microphone, self.rng
         if not microphone.share or rng.random() >= microphone.share:
             return None
-        return PlannedMicrophone(low_hz=microphone.low_hz.sample(rng), high_hz=microphone.high_hz.sample(rng))
+        low_hz, high_hz = microphone.low_hz.sample(rng), microphone.high_hz.sample(rng)
+        return PlannedMicrophone(low_hz=low_hz if low_hz >= LEAST_HZ else 0.0, high_hz=high_hz)
 
     def _events_of(self, clip: int) -> list[PlannedEvent]:
         """One source: once, several times or in pieces, as many of these as fit."""
         effects = self._effects(self.catalogue.clips[clip].num_samples)
         parts, gaps = self._parts(clip, effects)
         lengths = [processed_length(part.source_samples, effects) for part in parts]
+        count = num_fitting(lengths, gaps, num_samples=self.num_samples)
+        parts, lengths, gaps = parts[:count], lengths[:count], gaps[: max(count - 1, 0)] if gaps else gaps
         starts: list[int] = []
         draws = 0
         while parts and not starts:
@@ -236,16 +248,19 @@ class _Drawer:
         recipe, rng, clip = self.recipe, self.rng, self.catalogue.clips[index]
         rate, activity = self.catalogue.sample_rate, self.catalogue.activity(index)
         longest = min(round(recipe.max_event_duration.sample(rng) * rate), self.num_samples)
-        shortest = math.ceil(self.catalogue.min_samples / min(effects.time_stretch, 1.0)) + 1
+        shortest = self.catalogue.min_samples  # of the source, so that it is two fades long with its effects
+        if effects.time_stretch < 1:
+            shortest = math.ceil(shortest / effects.time_stretch) + 1
         length = min(clip.num_samples, max(int(longest / effects.time_stretch), shortest))
-        while processed_length(length, effects) > self.num_samples:
+        while processed_length(length, effects) > self.num_samples and length > shortest:
             length -= 1
-        whole = draw_slice(rng, clip, activity, length=length, sample_rate=rate)
+        whole = draw_slice(rng, clip, activity, length=length, shortest=shortest, sample_rate=rate)
         parts = [whole]
         if clip.duration < recipe.repeat_below and self._happens(recipe.repeat_share):
             parts *= recipe.repeats.sample(rng)
         elif self._happens(recipe.cut_share):
-            parts = draw_pieces(rng, whole, activity, count=recipe.pieces.sample(rng), sample_rate=rate)
+            count = recipe.pieces.sample(rng)
+            parts = draw_pieces(rng, whole, activity, count=count, shortest=shortest, sample_rate=rate)
         if recipe.gap is None:
             return parts, None
         return parts, [round(recipe.gap.sample(rng) * rate) for _ in parts[1:]]

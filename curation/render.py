@@ -141,12 +141,13 @@ def _opened(job: Job) -> Renderer:
     return _OPEN[0][1]
 
 
-def _heard(row: Soundscape) -> list[tuple[str | int | float | None, ...]]:
-    """What a row says of the sounds in it, so far as it decides the audio."""
-    background = row.background
-    sounds: list[tuple[str | int | float | None, ...]] = [
-        (event.source_id, event.source_start, event.start, event.num_samples, event.gain_db) for event in row.events
-    ]
-    if background is not None:
-        sounds.append((background.source_id, background.source_start, row.num_samples, background.gain_db))
-    return sounds
+_OF_SOUNDS = ("source_id", "source_start", "gain_db")
+_OF_EVENTS = (*_OF_SOUNDS, "start", "num_samples", "pitch_semitones", "time_stretch", "tilt_db")
+_OF_ALL = ("num_samples", "sample_rate", "mix_gain_db", "room", "microphone")
+
+
+def _heard(row: Soundscape) -> list[list[object]]:
+    """What a row says, so far as it decides the audio: labels may have been mended since."""
+    heard = [[getattr(event, name) for name in _OF_EVENTS] for event in row.events]
+    heard.append([getattr(row.background, name, None) for name in _OF_SOUNDS])
+    return [*heard, [getattr(row, name) for name in _OF_ALL]]

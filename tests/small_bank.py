@@ -29,6 +29,7 @@ class Sound:
     group: str = ""
     cluster: str = ""
     contains: list[str] = field(default_factory=list)
+    content_known: bool = True
 
 
 def noise(seconds: float, seed: int, *, rate: int = 16000, level: float = 0.1) -> npt.NDArray[np.float64]:
@@ -93,7 +94,7 @@ def _clip(sound: Sound, pcm: npt.NDArray[np.int16], *, number: int, position: in
         label=sound.label,
         cluster=sound.cluster or sound.label,
         contains=sound.contains,
-        content_known=True,
+        content_known=sound.content_known,
         group=sound.group or f"group {number}",
         split=sound.split,
         licence=("CC0", "CC-BY")[number % 2],

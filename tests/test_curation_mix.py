@@ -150,6 +150,15 @@ def test_a_short_background_loops_without_a_click(tmp_path: Path) -> None:
     assert levels.min() > 0.8 * levels.mean()  # equal power: no dip in the crossfade
 
 
+def test_a_loop_whose_end_is_like_its_start_is_not_clipped(tmp_path: Path) -> None:
+    hum = tone(3.15, 100, level=0.9)  # closes in phase: the crossfade is 3 dB louder
+    bank = write_bank(
+        tmp_path / "bank", [Sound(samples=hum, role="background", label="hum"), Sound(samples=noise(1, 1))]
+    )
+    looped = background_samples(plans(bank, 1)[0], bank)
+    assert np.abs(looped).max() == pytest.approx(0.9 * 2**0.5, abs=0.02)
+
+
 @pytest.mark.parametrize("rate", [16000, 11025])  # a tenth of a second is no whole number of samples
 @pytest.mark.parametrize("duration", [10.0, 9.87, 0.5])
 def test_a_backgrounds_loudness_from_the_bank_is_that_of_the_samples(

@@ -12,8 +12,9 @@ from small_bank import Sound, noise, tone, write_bank
 
 from curation.bank import Bank
 from curation.catalogue import Catalogue
-from curation.config import Recipe, Shares
-from curation.distributions import Constant, IntegerUniform
+from curation.config import Microphone, Recipe, Shares
+from curation.distributions import Constant, IntegerUniform, Uniform
+from curation.filters import LEAST_HZ
 from curation.plan import Plan, plan
 from manifests.errors import FlamError
 
@@ -291,3 +292,54 @@ def test_holding_out_a_label_holds_out_all_of_its_cluster(tmp_path: Path) -> Non
     made = plans(bank, 100, Recipe(name="held", hold_out=("bark",)))
     met = {(one.split, bank.clips[event.clip].label) for one in made for event in one.events}
     assert met == {("train", "horn"), ("test", "bark")}
+
+
+@pytest.mark.parametrize("stretch", [1.0, 0.7])
+def test_no_slice_and_no_piece_is_shorter_than_two_fades(bank: Bank, stretch: float) -> None:
+    recipe = Recipe(
+        name="test",
+        fade=0.27,
+        max_event_duration=Uniform(low=0.54, high=2.0),
+        cut_share=1.0,
+        repeat_share=0.0,
+        time_stretch=stretch,
+    )
+    lengths = [event.num_samples for made in plans(bank, 100, recipe) for event in made.events]
+    assert min(lengths) >= 2 * int(0.27 * 16000)
+
+
+def test_a_microphone_whose_lower_edge_is_below_hearing_cuts_nothing_there(bank: Bank) -> None:
+    recipe = Recipe(name="test", microphone=Microphone(share=1.0, low_hz=Uniform(low=0.0, high=50.0)))
+    edges = [made.microphone.low_hz for made in plans(bank, 100, recipe) if made.microphone]
+    assert len(edges) == 100
+    assert any(edge == 0 for edge in edges)
+    assert all(edge == 0 or edge >= LEAST_HZ for edge in edges)
+
+
+def test_a_pair_of_labels_weighs_once_however_many_sources_of_one_there_are(tmp_path: Path) -> None:
+    sounds = [Sound(samples=noise(2, 1), role="background", label="wind")]
+    sounds += [Sound(samples=tone(0.1, 300 + i), label="a") for i in range(120)]
+    sounds += [Sound(samples=tone(0.1, 500 + i), label=label) for i, label in enumerate(("b", "c"))]
+    bank = write_bank(tmp_path / "bank", sounds)
+    recipe = Recipe(name="test", events=many(119, 119), together=[{"labels": ("a", "b"), "weight": 1000}])
+    assert len({event.clip for event in plans(bank, 1, recipe)[0].events}) == 119
+    few = Recipe(name="test", events=many(3, 3), together=[{"labels": ("a", "b"), "weight": 2}])
+    drawn = [
+        [bank.clips[clip].label for clip in {event.clip for event in one.events}] for one in plans(bank, 2000, few)
+    ]
+    # b is drawn as the first of 122 sources, or among 2 of 122 once the first was another
+    assert np.mean(["b" in labels for labels in drawn]) == pytest.approx(1 / 122 + 2 * 2 / 122, abs=0.009)
+
+
+def test_more_repeats_than_fit_take_no_time(bank: Bank) -> None:
+    recipe = Recipe(name="test", repeats=many(100_000, 100_000), repeat_below=0.1, balance="labels")
+    counts = [
+        Counter(bank.clips[event.clip].label for event in made.events)["click"] for made in plans(bank, 3, recipe)
+    ]
+    assert max(counts) == 200  # of 0.05 s in 10 s
+
+
+def test_rooms_that_a_split_lacks_are_an_error_before_anything_is_made(bank: Bank) -> None:
+    recipe = Recipe(name="test", reverb={"share": 0.01, "rooms": "bank"})
+    with pytest.raises(FlamError, match="takes rooms from the bank, which has none for train"):
+        catalogue_of(bank, recipe).shares(None)
