@@ -348,7 +348,7 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw it, too: a PNG file.")] = None,
 ) -> None:
-    """Count what a dataset holds: events of each label, durations, SNR, polyphony, splits, licences.
+    """Count what a dataset holds: labels, durations, SNR, polyphony, audibility, splits, licences, what was left out.
 
     Example: flam-cli stats data --plot data.png
     """

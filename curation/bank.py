@@ -112,6 +112,10 @@ class Bank:
             shard = self._measures[clip.pcm_shard] = _mapped(measures_path(self.root, clip.pcm_shard), MEASURES)
         return Measures.from_parts(shard, clip.measures_start, clip.measures_sizes)
 
+    def rejects_by_reason(self) -> dict[str, int]:
+        """Number of recordings that could not be used, most frequent reason first."""
+        return dict(count_reasons(read_rows(_rejects_path(self.root), Reject)))
+
     def __getstate__(self) -> dict[str, Any]:
         """Without what is mapped: pickle would copy it."""
         return {**self.__dict__, "_pcm": {}, "_measures": {}}

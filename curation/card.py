@@ -1,75 +1,24 @@
 """The dataset card: README.md, and ATTRIBUTION.md with the author and licence of every source that was used."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from manifests.schema import Soundscape
-from manifests.store import DatasetFolder, read_json, read_table, replacing
-
-_UNKNOWN = "not stated"
-_OF_SOURCES = ("source_id", "origin", "licence", "author")
-
-
-@dataclass(kw_only=True, slots=True)
-class _Contents:
-    seconds: float = 0.0
-    splits: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)  # events of each
-    open: int = 0  # soundscapes of which not every sound is known
-    sources: pa.Table  # one row each, columns _OF_SOURCES
+from curation.contents import UNKNOWN, Contents, contents
+from manifests.store import DatasetFolder, read_json, replacing
 
 
 def write_card(folder: DatasetFolder) -> None:
     """Write both files from the dataset's rows."""
-    contents = _read(folder)
+    found = contents(folder)
     info = read_json(folder.info_path)
-    for name, lines in (("README.md", _lines(info, contents)), ("ATTRIBUTION.md", _attribution(contents))):
+    for name, lines in (("README.md", _lines(info, found)), ("ATTRIBUTION.md", _attribution(found))):
         with replacing(folder.root / name) as path:
             path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _read(folder: DatasetFolder) -> _Contents:
-    """One shard after another; of the sources each is kept once."""
-    schema = pa.schema([(name, pa.string()) for name in _OF_SOURCES])
-    contents = _Contents(sources=schema.empty_table())
-    for path in folder.soundscape_shards():
-        table = read_table(path, Soundscape).combine_chunks()
-        contents.seconds += pc.sum(table["duration"]).as_py() or 0.0
-        contents.splits.update(_counts(table["split"]))
-        contents.open += sum(count for name, count in _counts(table["annotation"]).items() if name != "closed")
-        events = pc.list_flatten(table["events"])
-        contents.labels.update(_counts(pc.struct_field(events, "label")))
-        found = [
-            pa.table([pc.struct_field(sounds, name) for name in _OF_SOURCES], schema=schema)
-            for sounds in (events, pc.drop_null(table["background"]), pc.drop_null(table["room"]))
-        ]
-        contents.sources = _unique(pa.concat_tables([contents.sources, *found]))
-    known = pc.is_valid(contents.sources["source_id"])  # a synthetic room has no source
-    contents.sources = contents.sources.filter(known)
-    return contents
-
-
-def _counts(column: pa.ChunkedArray) -> dict[str, int]:
-    counted = pc.value_counts(column)
-    return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
-
-
-def _unique(table: pa.Table) -> pa.Table:
-    return table.group_by(list(_OF_SOURCES), use_threads=False).aggregate([])
-
-
-def _attribution(contents: _Contents) -> Iterator[str]:
-    rows = {
-        (author or _UNKNOWN, licence or _UNKNOWN, origin or _UNKNOWN)
-        for origin, licence, author in zip(
-            *(contents.sources[name].to_pylist() for name in ("origin", "licence", "author")), strict=True
-        )
-    }
+def _attribution(found: Contents) -> Iterator[str]:
+    columns = found.sources.select(["author", "licence", "origin"]).to_pydict().values()
+    rows = {tuple(cell or UNKNOWN for cell in row) for row in zip(*columns, strict=True)}
     authors = {author for author, _, _ in rows}
     yield from (
         "# Attribution",
@@ -81,9 +30,9 @@ def _attribution(contents: _Contents) -> Iterator[str]:
     yield from _table(("author", "licence", "file"), sorted(rows))
 
 
-def _lines(info: dict[str, Any], contents: _Contents) -> Iterator[str]:
-    num = sum(contents.splits.values())
-    splits = ", ".join(f"{count} {split}" for split, count in sorted(contents.splits.items()))
+def _lines(info: dict[str, Any], found: Contents) -> Iterator[str]:
+    num_open = found.num - found.annotations["closed"]
+    splits = ", ".join(f"{count} {split}" for split, count in sorted(found.splits.items()))
     yield from (
         "---",  # what the Hugging Face hub shows of the folder
         "configs:",
@@ -95,14 +44,14 @@ def _lines(info: dict[str, Any], contents: _Contents) -> Iterator[str]:
         "",
         "# Synthetic soundscapes with timestamped labels",
         "",
-        f"{num} soundscapes ({splits}), {contents.seconds / 3600:.2f} hours, "
-        f"{sum(contents.labels.values())} events of {len(contents.labels)} labels, "
+        f"{found.num} soundscapes ({splits}), {found.seconds / 3600:.2f} hours, "
+        f"{found.labels.total()} events of {len(found.labels)} labels, "
         f"{info['sample_rate']} Hz mono. Made by `flam-cli simulate`.",
         "",
         "Onset, offset and activity were measured on each event's own signal in the mixture. "
         + (
-            f"In {contents.open} soundscapes nobody knows all that is heard in the background (annotation `open`)."
-            if contents.open
+            f"In {num_open} soundscapes nobody knows all that is heard in the background (annotation `open`)."
+            if num_open
             else "Every sound is listed (annotation `closed`)."
         ),
         "",
@@ -111,20 +60,24 @@ def _lines(info: dict[str, Any], contents: _Contents) -> Iterator[str]:
     )
     yield from _table(("setting", "value"), sorted(_settings(info)))
     yield from ("", "## Licences", "", "Every sound keeps the licence of its source.", "")
-    licences = Counter(licence or _UNKNOWN for licence in contents.sources["licence"].to_pylist())
-    yield from _table(("licence", "sources"), sorted(licences.items()))
+    yield from _table(("licence", "sources"), sorted(found.licences().items()))
     yield from ("", "Their authors are named in [ATTRIBUTION.md](ATTRIBUTION.md).", "")
     yield from ("## Labels", "")
-    yield from _table(("label", "events"), sorted(contents.labels.items()))
+    yield from _table(("label", "events"), sorted(found.labels.items()))
 
 
 def _settings(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in info.items():
         if key != "recipe" and value is not None:
-            yield key, str(value)
+            yield key, _value(value)
     for key, value in info["recipe"].items():
-        parts = ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
-        yield f"recipe.{key}", parts
+        yield f"recipe.{key}", _value(value)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items()) or "none"
+    return str(value)
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:

@@ -169,8 +169,8 @@ def render_shard(shard: Shard) -> SimulateReport:
 def _counted(soundscapes: Soundscapes, index: int, report: SimulateReport) -> Made:
     made = soundscapes.make(index, audio=soundscapes.job.audio_format != "none")
     report.num_events += len(made.row.events)
-    report.num_inaudible += made.num_inaudible
-    report.num_masked += made.num_masked
+    report.num_inaudible += made.row.num_inaudible or 0
+    report.num_masked += made.row.num_masked or 0
     report.num_scaled += (made.row.mix_gain_db or 0.0) < 0
     report.splits[made.row.split] += 1
     return made
@@ -218,7 +218,8 @@ def _claim(job: Job, out: Path, bank: Bank) -> None:
                     raise FlamError(f"{path} says recipe.{key} = {known.get(key)}, not {value}; {differs}")
     content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **info}
     # where the bank is may change: it is known by its fingerprint
-    claim(path, content, differs=differs, noted={"bank": os.path.relpath(job.bank_dir, out)})
+    noted = {"bank": os.path.relpath(job.bank_dir, out), "bank_rejects": bank.rejects_by_reason()}
+    claim(path, content, differs=differs, noted=noted)
 
 
 def _check_out(folder: DatasetFolder) -> None:

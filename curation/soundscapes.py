@@ -48,12 +48,10 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """A soundscape, and what happened on the way."""
+    """A soundscape's row and its samples."""
 
     row: Soundscape
     samples: Pcm | None  # None if only labels were asked for
-    num_inaudible: int
-    num_masked: int
 
     @property
     def audio(self) -> Pcm:
@@ -87,12 +85,7 @@ class Soundscapes:
         job = self.job
         planned = plan(index, catalogue=self.catalogue, recipe=job.recipe, seed=job.seed, split=job.split)
         mixture = self._renderer.mix(planned, audio=audio)
-        return Made(
-            row=self._row(planned, mixture),
-            samples=mixture.samples,
-            num_inaudible=mixture.num_inaudible,
-            num_masked=mixture.num_masked,
-        )
+        return Made(row=self._row(planned, mixture), samples=mixture.samples)
 
     def _row(self, planned: Plan, mixture: Mixture) -> Soundscape:
         """All of its sounds are known, and its annotation closed, unless nobody knows what is in the background."""
@@ -118,6 +111,8 @@ class Soundscapes:
             recipe=self.job.recipe.name,
             engine=self.job.engine,
             mix_gain_db=mixture.mix_gain_db,
+            num_inaudible=mixture.num_inaudible,
+            num_masked=mixture.num_masked,
         )
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 Row = TypeVar("Row")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = typing.get_args(Split)
 Annotation = Literal["closed", "open", "none"]
@@ -115,6 +115,8 @@ class Soundscape:
     recipe: str | None
     engine: str | None
     mix_gain_db: float | None  # applied to the finished mixture so that it does not clip; 0 if it would not
+    num_inaudible: int | None  # planned events that were left out: too soft,
+    num_masked: int | None  # or masked by others more than the recipe allows
     schema_version: int = SCHEMA_VERSION
 
 

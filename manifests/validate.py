@@ -196,8 +196,7 @@ def check_soundscape(row: Soundscape) -> Iterator[_Finding]:
         yield "num_samples", f"{row.num_samples} samples at {row.sample_rate} Hz is no sound"
     elif not abs(row.duration - row.num_samples / row.sample_rate) <= _TOLERANCE_SECONDS:
         yield "duration", f"{row.duration:g} s, but {row.num_samples} samples at {row.sample_rate} Hz are not"
-    if row.mix_gain_db is not None and not math.isfinite(row.mix_gain_db):
-        yield "mix_gain_db", f"{row.mix_gain_db} is no number"
+    yield from _check_mixture(row)
     for index, event in enumerate(row.events):
         yield from ((f"events[{index}].{field}", what) for field, what in _check_event(event, row))
     if row.background is not None:
@@ -207,6 +206,14 @@ def check_soundscape(row: Soundscape) -> Iterator[_Finding]:
     if row.microphone is not None and not 0 <= row.microphone.low_hz < row.microphone.high_hz:
         yield "microphone", f"{row.microphone.low_hz:g} to {row.microphone.high_hz:g} Hz is no pass band"
     yield from _check_licences(row)
+
+
+def _check_mixture(row: Soundscape) -> Iterator[_Finding]:
+    if row.mix_gain_db is not None and not math.isfinite(row.mix_gain_db):
+        yield "mix_gain_db", f"{row.mix_gain_db} is no number"
+    for field in ("num_inaudible", "num_masked"):
+        if (getattr(row, field) or 0) < 0:
+            yield field, f"{getattr(row, field)} is no count"
 
 
 def _check_event(event: Event, row: Soundscape) -> Iterator[_Finding]:

@@ -56,7 +56,7 @@ def toy_soundscape(index: int, split: str, rng: np.random.Generator) -> tuple[So
         sample_rate=TOY_RATE, num_samples=num_samples, annotation="closed",
         events=sorted(events, key=lambda event: event.onset), background=background, room=None,
         microphone=None, licences=["CC0-1.0"], seed=0,
-        recipe="toy", engine="mix", mix_gain_db=0.0,
+        recipe="toy", engine="mix", mix_gain_db=0.0, num_inaudible=0, num_masked=0,
     )  # fmt: skip
     return row, samples
 

@@ -14,6 +14,7 @@ from curation.bank import FORMAT_VERSION, Bank
 from curation.loudness import integrated_lufs
 from curation.measures import measure_clip
 from curation.source_clip import Role, SourceClip
+from curation.sources.listing import Reject
 from manifests.audio import to_int16
 from manifests.store import write_json, write_rows
 
@@ -81,6 +82,8 @@ def write_bank(folder: Path, sounds: list[Sound] | None = None, *, rate: int = 1
     info: dict[str, Any] = {"format_version": FORMAT_VERSION, "sample_rate": rate, "notes": []}
     info["fingerprint"] = hashlib.sha256(np.concatenate(data).tobytes()).hexdigest()
     write_json(folder / "bank.json", info)
+    rejects = [Reject(origin="beep/broken.wav", reason="decode_error", detail="cut", bad=True)]
+    write_rows(folder / "rejects.parquet", rejects, Reject)
     write_rows(folder / "sources.parquet", clips, SourceClip)
     return Bank.open(folder)
 

@@ -68,6 +68,8 @@ def soundscape(name: str, events: Sequence[Event], background: str | None = None
         recipe=None,
         engine=None,
         mix_gain_db=None,
+        num_inaudible=None,
+        num_masked=None,
     )
 
 

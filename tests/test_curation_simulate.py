@@ -246,11 +246,19 @@ def test_inaudible_events_are_counted(bank_dir: Path, tmp_path: Path) -> None:
     report = simulate(bank_dir, tmp_path, recipe=recipe, num=10, workers=1)
     assert report.num_events == 0
     assert report.num_inaudible >= 10
+    assert sum(row.num_inaudible or 0 for row in DatasetFolder(tmp_path).soundscapes()) == report.num_inaudible
 
 
 def test_the_card_names_every_licence_and_author(whole: Path) -> None:
     card, attribution = ((whole / name).read_text("utf-8") for name in ("README.md", "ATTRIBUTION.md"))
-    for text in ("230 soundscapes", "| CC0 |", "| CC-BY |", "| recipe.duration | 2.0 |", "ATTRIBUTION.md"):
+    for text in (
+        "230 soundscapes",
+        "| bank\\_rejects | decode\\_error 1 |",
+        "| CC0 |",
+        "| CC-BY |",
+        "| recipe.duration | 2.0 |",
+        "ATTRIBUTION.md",
+    ):
         assert text in card
     for row in DatasetFolder(whole).soundscapes():
         for source in (*row.events, row.background):

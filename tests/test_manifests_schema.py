@@ -55,6 +55,7 @@ def test_columns_and_their_types_are_the_contract():
     assert str(fields["num_samples"].type) == "int64"
     assert [name for name, field in fields.items() if field.nullable] == [
         "background", "room", "microphone", "seed", "recipe", "engine", "mix_gain_db",
+        "num_inaudible", "num_masked",
     ]  # fmt: skip
 
 

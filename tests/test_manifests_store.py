@@ -142,7 +142,7 @@ def test_a_shard_without_rows_has_the_columns(tmp_path):
 
 def test_an_unknown_schema_version_and_a_repeated_id_are_refused(tmp_path):
     newer = dataclasses.replace(soundscape("a", []), schema_version=9)
-    with pytest.raises(FlamError, match="a has schema_version 9, this flam-cli reads 2"):
+    with pytest.raises(FlamError, match="a has schema_version 9, this flam-cli reads 3"):
         list(DatasetFolder(dataset(tmp_path / "new", [newer])).soundscapes())
     twice = dataset(tmp_path / "twice", [soundscape("a", [])], [soundscape("a", [])])
     with pytest.raises(FlamError, match=r"00001\.parquet: soundscape_id a occurs twice"):

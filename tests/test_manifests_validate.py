@@ -52,11 +52,13 @@ NAN = math.nan
 ONE_ROW = {
     "split": (row_with(split="dev"), "split", "'dev' is none of train, valid, test"),
     "annotation": (row_with(annotation="weak"), "annotation", "none of closed, open, none"),
-    "version": (row_with(schema_version=9), "schema_version", "9, this flam-cli reads 2"),
+    "version": (row_with(schema_version=9), "schema_version", "9, this flam-cli reads 3"),
     "duration": (row_with(duration=4.1), "duration", "64000 samples at 16000 Hz are not"),
     "nan duration": (row_with(duration=NAN, events=[]), "duration", "nan s"),
     "no samples": (row_with(num_samples=0, duration=0.0, events=[]), "num_samples", "is no sound"),
     "mix gain": (row_with(mix_gain_db=math.inf), "mix_gain_db", "inf is no number"),
+    "inaudible": (row_with(num_inaudible=-1), "num_inaudible", "-1 is no count"),
+    "masked": (row_with(num_masked=-2), "num_masked", "-2 is no count"),
     "licences": (row_with(licences=["CC-BY-4.0"]), "licences", "its sources have ['CC0-1.0']"),
     "nan onset": (event_with(onset=NAN), "events[0].onset", "is no time"),
     "start": (event_with(start=-1), "events[0].start", "are not inside"),
@@ -256,7 +258,7 @@ def test_a_background_at_its_target_less_the_mixtures_gain_is_right_down_to_the_
     ("field", "value"), [("seed", 7), ("engine", "scaper"), ("sample_rate", 32_000), ("recipe", {"name": "other"})]
 )
 def test_a_row_of_other_settings_than_the_dataset_is_found(data, field, value):
-    right = {"schema_version": 2, "seed": 0, "engine": "mix", "sample_rate": 16_000, "recipe": {"name": "toy"}}
+    right = {"schema_version": 3, "seed": 0, "engine": "mix", "sample_rate": 16_000, "recipe": {"name": "toy"}}
     write_json(data.info_path, right)
     assert found(data) == []
     write_json(data.info_path, {**right, field: value})
