@@ -19,11 +19,12 @@ import numpy as np
 import soundfile
 
 from curation.activity import a_weighted_dbfs, active_runs
+from curation.backgrounds import Floats, background_pieces
 from curation.bands import band_energies
 from curation.bank import Bank
 from curation.config import Recipe
+from curation.events import event_pcm
 from curation.loudness import integrated_lufs
-from curation.mix import Floats, background_pieces, event_pcm
 from curation.plan import Plan
 from curation.rendered import Measured, Mixture, Rendered, finished
 from manifests.audio import to_int16

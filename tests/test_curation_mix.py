@@ -8,13 +8,15 @@ import pytest
 from small_bank import Sound, noise, tone, write_bank
 
 from curation.activity import active_stretches
+from curation.backgrounds import Backgrounds, background_pieces
 from curation.bank import Bank
 from curation.catalogue import Catalogue
 from curation.config import Recipe
 from curation.distributions import Constant, Uniform
+from curation.events import Events, event_pcm
 from curation.loudness import gated_lufs, integrated_lufs
 from curation.measures import fade_ends, measure_event, quarter_sine
-from curation.mix import Mixer, background_pieces, event_pcm
+from curation.mix import Mixer
 from curation.plan import Plan, PlannedBackground, PlannedEvent, plan
 from curation.rendered import Mixture
 from manifests.errors import FlamError
@@ -174,19 +176,19 @@ def test_a_backgrounds_loudness_from_the_bank_is_that_of_the_samples(
     recipe = Recipe(name="test", duration=duration)
     for made in plans(bank, 20, recipe):
         samples = background_samples(made, bank)
-        powers = Mixer(bank, recipe)._background_powers(made)
+        powers = Backgrounds(bank).behind(made).powers
         assert gated_lufs(powers) == pytest.approx(integrated_lufs(samples, rate), abs=1e-5)  # 32-bit floats
 
 
 @pytest.mark.parametrize("fade", [0.01, 0.02, 0.0])
 def test_measures_from_the_bank_are_those_of_the_faded_samples(bank: Bank, fade: float) -> None:
     recipe = Recipe(name="test", fade=fade)
-    mixer = Mixer(bank, recipe)
+    events = Events(bank, fade=fade)
     for made, event in [(one, event) for one in plans(bank, 20, recipe) for event in one.events]:
         plain = event_pcm(event, bank) / 32768
         faded = plain.copy()
         fade_ends(faded, quarter_sine(int(fade * RATE)))
-        lufs, measures, _, _ = mixer._heard(event, made)
+        lufs, measures, _, _ = events.heard(event, made)
         expected = measure_event(faded, RATE)
         np.testing.assert_allclose(measures.powers, expected.powers, rtol=2e-7)  # stored as 32-bit floats
         np.testing.assert_allclose(measures.levels_dbfs, expected.levels_dbfs, atol=1e-3)

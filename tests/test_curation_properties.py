@@ -130,8 +130,9 @@ def test_rows_break_no_rule(folder: Path, world: World) -> None:
 def test_snr_is_what_was_asked_for(folder: Path, world: World) -> None:
     """Measured with pyloudnorm on the signals that are mixed, before fades, of events of 0.1 s or more.
 
-    Where the absolute gate of -70 LUFS leaves out blocks of a sound, it measures louder than by its gain. In the mixture
-    that is met by lifting both sounds by 60 dB. As the sounds are in the bank, it is left to be so, as Scaper does.
+    Where the absolute gate of -70 LUFS leaves out blocks of a sound, it measures louder than by its gain. In the
+    mixture that is met by lifting both sounds by 60 dB. As the sounds are in the bank, it is left to be so, as Scaper
+    does.
     """
     soundscapes = opened(world, folder)
     bank, rate = soundscapes.bank, soundscapes.bank.sample_rate
