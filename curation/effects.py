@@ -35,7 +35,7 @@ class EventEffects:
 
 def processed_length(num_samples: int, effects: EventEffects) -> int:
     """Samples of the event with its effects: `num_samples`, unless it is stretched."""
-    return stretched_length(num_samples, _tempo(effects))
+    return stretched_length(num_samples, tempo_of(effects))
 
 
 def processed(
@@ -47,7 +47,7 @@ def processed(
     """
     if sample_rate < _LEAST_RATE:
         raise ValueError(f"sample_rate is {sample_rate}; it must be at least {_LEAST_RATE}")
-    faster, tempo = _pitch_tempo(effects), _tempo(effects)
+    faster, tempo = _pitch_tempo(effects), tempo_of(effects)
     out, rate = samples, float(sample_rate)
     if faster != 1.0:
         out, rate = stretched(out, faster, splicing_for_pitch(rate)), rate / faster
@@ -59,7 +59,7 @@ def processed(
     return tilted(out, effects.tilt_db, sample_rate)
 
 
-def _tempo(effects: EventEffects) -> float:
+def tempo_of(effects: EventEffects) -> float:
     """Scaper's `1.0 / time_stretch`, in the six decimals in which sox is told it."""
     return round(1.0 / effects.time_stretch, 6)
 

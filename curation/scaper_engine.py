@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from curation.backgrounds import Floats, background_pieces
 from curation.bands import band_energies
 from curation.bank import Bank
 from curation.config import Recipe
+from curation.effects import EventEffects, tempo_of
 from curation.events import event_pcm
 from curation.loudness import integrated_lufs
-from curation.plan import Plan
+from curation.plan import Plan, PlannedEvent
 from curation.rendered import Measured, Mixture, Rendered, finished
 from manifests.audio import to_int16
 from manifests.errors import FlamError
@@ -74,14 +75,18 @@ class ScaperMixer:
     def _render(self, plan: Plan) -> Rendered:
         with tempfile.TemporaryDirectory(prefix="flam-scaper-") as folder:
             mixer = self._specified(plan, Path(folder))
-            with _contained():
+            levels = [1.0, *(_sox_level(event) for event in plan.events)]
+            with _contained(), _measuring(levels) as lufs:
                 samples, jam, _, signals = mixer.generate(fix_clipping=True, disable_instantiation_warnings=True)
         mix_gain = float(jam.annotations[0].sandbox.scaper.peak_normalization_scale_factor)
         return Rendered(
             samples=lambda: to_int16(samples[:, 0]),
             mix_gain=mix_gain,
-            background=self._measured_background(plan, signals[0][:, 0]),
-            events=self._measured_events(plan, [signal[:, 0] for signal in signals[1:]]),
+            background=self._measured_background(plan, signals[0][:, 0], lufs[0]),
+            events=[
+                self._measured_event(plan, event, signal[:, 0], source)
+                for event, signal, source in zip(plan.events, signals[1:], lufs[1:], strict=True)
+            ],
         )
 
     def _specified(self, plan: Plan, folder: Path) -> Any:
@@ -89,13 +94,14 @@ class ScaperMixer:
 
         Scaper truncates seconds to samples, shifts an event that ends after the soundscape, and
         loses the last sample of a whole file now and then. So every time it gets is a fraction of a
-        sample late, the soundscape ends later still, and each file is one sample longer than used.
+        sample late, the soundscape ends later still (a stretched event lasts up to half a sample
+        longer for Scaper than it has samples), and each file is one sample longer than used.
         """
         rate = self.bank.sample_rate
-        sounds = [np.concatenate(background_pieces(plan, self.bank))]
-        sounds += [event_pcm(event, self.bank) for event in plan.events]
-        paths = [_write(folder, index, sound / 32768, rate) for index, sound in enumerate(sounds)]
-        mixer = scaper.Scaper((plan.num_samples + 0.6) / rate, str(folder / "foreground"), str(folder / "background"))
+        sounds = [np.concatenate(background_pieces(plan, self.bank)) / 32768]
+        sounds += [event_pcm(event, self.bank) / 32768 * _sox_level(event) for event in plan.events]
+        paths = [_write(folder, index, sound, rate) for index, sound in enumerate(sounds)]
+        mixer = scaper.Scaper((plan.num_samples + 0.9) / rate, str(folder / "foreground"), str(folder / "background"))
         mixer.sr, mixer.ref_db, mixer.n_channels = rate, plan.background.lufs, 1
         mixer.fade_in_len = mixer.fade_out_len = self.recipe.fade
         mixer.add_background(("const", "0"), ("const", paths[0]), ("const", 0))
@@ -104,16 +110,15 @@ class ScaperMixer:
                 label=("const", str(index)),
                 source_file=("const", path),
                 source_time=("const", 0),
-                event_time=("const", (event.start + 0.2) / rate),
-                event_duration=("const", (event.source_samples + 0.2) / rate),
+                event_time=("const", (event.start + 0.05) / rate),
+                event_duration=("const", (event.source_samples + 0.05) / rate),
                 snr=("const", event.snr_db),
                 pitch_shift=_constant(event.effects.pitch_semitones, neutral=0.0),
-                time_stretch=_constant(event.effects.time_stretch, neutral=1.0),
+                time_stretch=_constant(1 / tempo_of(event.effects), neutral=1.0),
             )
         return mixer
 
-    def _measured_background(self, plan: Plan, signal: Floats) -> Measured:
-        source = integrated_lufs(np.concatenate(background_pieces(plan, self.bank)) / 32768, self.bank.sample_rate)
+    def _measured_background(self, plan: Plan, signal: Floats, source: float) -> Measured:
         return Measured(
             gain_db=plan.background.lufs - source,
             lufs=integrated_lufs(signal, self.bank.sample_rate),
@@ -122,22 +127,22 @@ class ScaperMixer:
             factor=1.0,
         )
 
-    def _measured_events(self, plan: Plan, signals: list[Floats]) -> list[Measured]:
-        rate, measured = self.bank.sample_rate, []
-        for event, signal in zip(plan.events, signals, strict=True):
-            heard = signal[event.start : event.start + event.num_samples]
-            source = integrated_lufs(event_pcm(event, self.bank) / 32768, rate)
-            runs = active_runs(a_weighted_dbfs(heard, rate), threshold_dbfs=self.recipe.activity_dbfs)
-            measured.append(
-                Measured(
-                    gain_db=plan.background.lufs + event.snr_db - source,
-                    lufs=integrated_lufs(heard, rate),
-                    runs=runs,
-                    bands=band_energies(heard, rate),
-                    factor=1.0,
-                )
-            )
-        return measured
+    def _measured_event(self, plan: Plan, event: PlannedEvent, signal: Floats, source: float) -> Measured:
+        """Measured as it is, but for its gain; `source` is the LUFS from which that followed."""
+        rate = self.bank.sample_rate
+        heard = signal[event.start : event.start + event.num_samples]
+        return Measured(
+            gain_db=plan.background.lufs + event.snr_db - source,
+            lufs=integrated_lufs(heard, rate),
+            runs=active_runs(a_weighted_dbfs(heard, rate), threshold_dbfs=self.recipe.activity_dbfs),
+            bands=band_energies(heard, rate),
+            factor=1.0,
+        )
+
+
+def _sox_level(event: PlannedEvent) -> float:
+    """By what a sound is multiplied on its way to sox, which clips what its effects raise above full scale."""
+    return 1.0 if event.effects == EventEffects() else 0.25
 
 
 def _constant(value: float, *, neutral: float) -> tuple[str, float] | None:
@@ -153,6 +158,28 @@ def _write(folder: Path, index: int, samples: Floats, sample_rate: int) -> str:
     (folder / "foreground").mkdir(exist_ok=True)  # Scaper wants it even if there is no event
     soundfile.write(str(path), np.append(samples, 0.0), sample_rate, subtype="DOUBLE")
     return str(path)
+
+
+@contextlib.contextmanager
+def _measuring(levels: Sequence[float]) -> Iterator[list[float]]:
+    """Step in where Scaper measures each sound, its effects done and its gain still to come: the only such place.
+
+    Sounds are brought back to their own level, in place, from those at which sox had them. What Scaper measures is
+    noted, for each gain follows from it and Scaper tells neither.
+    """
+    noted: list[float] = []
+    measure = scaper.core.get_integrated_lufs
+
+    def measured(samples: Floats, sample_rate: int) -> float:
+        samples /= levels[len(noted)]
+        noted.append(float(measure(samples, sample_rate)))
+        return noted[-1]
+
+    scaper.core.get_integrated_lufs = measured
+    try:
+        yield noted
+    finally:
+        scaper.core.get_integrated_lufs = measure
 
 
 @contextlib.contextmanager

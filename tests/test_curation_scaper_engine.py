@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_bank import write_bank
+from small_bank import Sound, noise, tone, write_bank
 
 from curation.bank import Bank, build_bank
 from curation.catalogue import Catalogue
 from curation.config import Recipe
 from curation.distributions import Constant, Uniform
+from curation.effects import EventEffects, processed, processed_length
 from curation.mix import Mixer
-from curation.plan import Plan, plan
+from curation.plan import Plan, PlannedBackground, PlannedEvent, plan
 from curation.rendered import Mixture
 from curation.scaper_engine import ScaperMixer, scaper
 
@@ -41,10 +42,11 @@ def agreement_db(one: Mixture, two: Mixture) -> float:
     return float(10 * np.log10(power / max(np.square(difference).sum(), 1e-9)))
 
 
-def assert_same_labels(one: Mixture, two: Mixture) -> None:
+def assert_same_labels(one: Mixture, two: Mixture, *, close_db: float = 1e-5) -> None:
+    """By default as near as 32-bit floats, in which the bank stores its measures, let them be."""
     assert one.num_inaudible == two.num_inaudible
-    assert one.mix_gain_db == pytest.approx(two.mix_gain_db, abs=1e-5)
-    assert one.background.lufs == pytest.approx(two.background.lufs, abs=1e-5)
+    assert one.mix_gain_db == pytest.approx(two.mix_gain_db, abs=close_db)
+    assert one.background.lufs == pytest.approx(two.background.lufs, abs=close_db)
     assert len(one.events) == len(two.events)
     for left, right in zip(one.events, two.events, strict=True):
         assert (left.label, left.start, left.num_samples) == (
@@ -52,19 +54,23 @@ def assert_same_labels(one: Mixture, two: Mixture) -> None:
             right.start,
             right.num_samples,
         )
-        assert left.snr_db == pytest.approx(right.snr_db, abs=1e-5)  # the bank stores 32-bit floats
-        assert left.gain_db == pytest.approx(right.gain_db, abs=1e-5)
+        assert left.snr_db == pytest.approx(right.snr_db, abs=close_db)
+        assert left.gain_db == pytest.approx(right.gain_db, abs=close_db)
+        assert left.pitch_semitones == right.pitch_semitones
+        assert left.time_stretch == right.time_stretch
         assert len(left.activity) == len(right.activity)
         for a, b in zip(left.activity, right.activity, strict=True):
             assert (a.onset, a.offset) == pytest.approx((b.onset, b.offset), abs=0.0051)
 
 
-def assert_engines_agree(bank: Bank, made: list[Plan], recipe: Recipe) -> None:
+def assert_engines_agree(
+    bank: Bank, made: list[Plan], recipe: Recipe, *, least_db: float = 60.0, close_db: float = 1e-5
+) -> None:
     fast, reference = Mixer(bank, recipe), ScaperMixer(bank, recipe)
     for one in made:
         mixed, by_scaper = fast.mix(one), reference.mix(one)
-        assert agreement_db(mixed, by_scaper) >= 60, one
-        assert_same_labels(mixed, by_scaper)
+        assert agreement_db(mixed, by_scaper) >= least_db, one
+        assert_same_labels(mixed, by_scaper, close_db=close_db)
 
 
 def test_both_engines_make_the_same_soundscapes(bank: Bank) -> None:
@@ -94,8 +100,79 @@ def test_they_agree_at_a_rate_at_which_5_ms_is_no_whole_number_of_samples(tmp_pa
     assert_engines_agree(bank, plans(bank, 3), RECIPE)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the recordings of {REAL}")
-def test_they_agree_on_real_recordings(tmp_path: Path) -> None:
+PITCH = {"pitch_semitones": Uniform(low=-3.0, high=3.0)}
+STRETCH = {"time_stretch": Uniform(low=0.8, high=1.25)}
+EFFECTS = {  # changes to a recipe; how near the engines are to each other in dB, and in dB of gains and SNRs
+    "pitch": (PITCH, 60.0, 0.01),
+    "stretch": (STRETCH, 85.0, 1e-5),
+    "both": (PITCH | STRETCH, 60.0, 0.01),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_they_agree_on_pitch_and_duration(bank: Bank, name: str) -> None:
+    changes, least_db, close_db = EFFECTS[name]
+    recipe = RECIPE.model_copy(update=changes)
+    assert_engines_agree(bank, plans(bank, 6, recipe), recipe, least_db=least_db, close_db=close_db)
+
+
+def stretched_to_the_end(bank: Bank, num_samples: int, effects: EventEffects) -> Plan:
+    """A plan with one event, a slice of the first foreground clip, that ends with the soundscape."""
+    clip = next(place for place, one in enumerate(bank.clips) if one.role == "foreground")
+    length = processed_length(num_samples, effects)
+    start = 1000
+    return Plan(
+        index=0,
+        split="train",
+        num_samples=start + length,
+        background=PlannedBackground(clip=0, source_start=0, lufs=-50.0),
+        events=(
+            PlannedEvent(
+                clip=clip,
+                source_start=0,
+                source_samples=num_samples,
+                start=start,
+                num_samples=length,
+                snr_db=20.0,
+                effects=effects,
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "time_stretch"),
+    [
+        (30001, 1.25),  # lasts a quarter of a sample longer than it has samples
+        (30003, 1.166666),  # half a sample
+        (1_920_000, 1 / 0.7999996),  # sox is told 0.8; by the exact factor a sample and a half longer
+    ],
+)
+def test_an_event_that_is_stretched_to_the_end_begins_where_it_should(
+    tmp_path: Path, num_samples: int, time_stretch: float
+) -> None:
+    sounds = [
+        Sound(samples=noise(20, 1), role="background", label="wind"),
+        Sound(samples=noise(num_samples / 16000, 2), label="hiss"),  # a sample off is another sound
+    ]
+    bank = write_bank(tmp_path / "bank", sounds)
+    made = stretched_to_the_end(bank, num_samples, EventEffects(time_stretch=time_stretch))
+    assert_engines_agree(bank, [made], RECIPE, least_db=85.0)
+
+
+def test_sox_does_not_clip_what_an_effect_raises_above_full_scale(tmp_path: Path) -> None:
+    square = np.sign(tone(2.0, 441.0)) * (32767 / 32768)
+    sounds = [Sound(samples=noise(13, 1), role="background", label="wind"), Sound(samples=square, label="buzz")]
+    bank = write_bank(tmp_path / "bank", sounds)
+    shifted = EventEffects(pitch_semitones=2.0)
+    assert np.abs(processed(square.astype(np.float32), shifted, 16000)).max() > 1.1
+    assert_engines_agree(bank, [stretched_to_the_end(bank, len(square), shifted)], RECIPE, close_db=0.01)
+
+
+@pytest.fixture(scope="module")
+def real_bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    """Of some of the benchmark's recordings."""
+    tmp_path = tmp_path_factory.mktemp("real")
     with (REAL / "benchmark.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     chosen = rows[::40] + [row for row in rows if row["role"] == "background"][::8]
@@ -108,8 +185,20 @@ def test_they_agree_on_real_recordings(tmp_path: Path) -> None:
         writer.writeheader()
         writer.writerows({row["path"]: row for row in chosen}.values())
     source = str(tmp_path / "part.csv")
-    bank = build_bank([source], tmp_path / "made", sample_rate=16000, workers=1).bank
-    assert_engines_agree(bank, plans(bank, 12), RECIPE)
+    return build_bank([source], tmp_path / "made", sample_rate=16000, workers=1).bank
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the recordings of {REAL}")
+def test_they_agree_on_real_recordings(real_bank: Bank) -> None:
+    assert_engines_agree(real_bank, plans(real_bank, 12), RECIPE)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the recordings of {REAL}")
+@pytest.mark.parametrize("name", EFFECTS)
+def test_they_agree_on_real_recordings_of_another_pitch_and_duration(real_bank: Bank, name: str) -> None:
+    changes, least_db, close_db = EFFECTS[name]
+    recipe = RECIPE.model_copy(update=changes)
+    assert_engines_agree(real_bank, plans(real_bank, 10, recipe), recipe, least_db=least_db, close_db=close_db)
 
 
 def test_an_error_inside_scaper_leaves_the_log_level_alone(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:

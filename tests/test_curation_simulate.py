@@ -15,8 +15,12 @@ import soundfile
 from small_bank import Sound, noise, tone, write_bank
 
 from curation import simulate as stage
+from curation.bank import Bank
+from curation.catalogue import Catalogue
 from curation.config import Recipe, Shares
 from curation.distributions import Uniform
+from curation.mix import Mixer
+from curation.plan import plan
 from curation.simulate import simulate
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, known_clusters
@@ -247,6 +251,23 @@ def test_inaudible_events_are_counted(bank_dir: Path, tmp_path: Path) -> None:
     assert report.num_events == 0
     assert report.num_inaudible >= 10
     assert sum(row.num_inaudible or 0 for row in DatasetFolder(tmp_path).soundscapes()) == report.num_inaudible
+
+
+def test_each_row_tells_how_many_planned_events_it_lacks(bank_dir: Path, tmp_path: Path) -> None:
+    changes = {"snr_db": Uniform(distribution="uniform", low=-30, high=20), "drop_below_audible_db": 5.0}
+    recipe, bank = RECIPE.model_copy(update=changes), Bank.open(bank_dir)
+    simulate(bank_dir, tmp_path, recipe=recipe, num=20, seed=3, workers=1)
+    catalogue = Catalogue(bank.clips, sample_rate=bank.sample_rate, recipe=recipe)
+    inaudible = masked = 0
+    for index, row in enumerate(DatasetFolder(tmp_path).soundscapes()):
+        planned = plan(index, catalogue=catalogue, recipe=recipe, seed=3)
+        mixture = Mixer(bank, recipe).mix(planned)
+        assert (row.num_inaudible, row.num_masked) == (mixture.num_inaudible, mixture.num_masked)
+        assert len(planned.events) == len(row.events) + mixture.num_inaudible + mixture.num_masked
+        inaudible, masked = inaudible + mixture.num_inaudible, masked + mixture.num_masked
+    assert inaudible > 0
+    assert masked > 0
+    assert inaudible != masked
 
 
 def test_the_card_names_every_licence_and_author(whole: Path) -> None:

@@ -36,7 +36,7 @@ def test_numbers_of_two_soundscapes_worked_by_hand(tmp_path: Path) -> None:
         active("dog", (4.0, 6.0), snr_db=6.0, source_id="d1", licence="CC0"),
         active("cat", (4.5, 4.75), snr_db=None, source_id="c1", licence=""),
     ]
-    rows = [soundscape("a", first), soundscape("b", [])]
+    rows = [soundscape("a", first, background="dog"), soundscape("b", [])]
     found = dataset_stats(written(tmp_path, rows).root).to_dict()
     duration = sum(row.duration for row in rows)
     assert (found["soundscapes"], found["events"], found["hours"]) == (2, 3, duration / 3600)
@@ -50,7 +50,8 @@ def test_numbers_of_two_soundscapes_worked_by_hand(tmp_path: Path) -> None:
     assert shares == pytest.approx({"0": duration - 4.0, "1": 3.0, "2": 0.75, "3": 0.25})
     assert found["snr_db"]["median"] == pytest.approx(6.0, abs=0.5)
     assert found["events_without_snr"] == 1
-    assert found["licences_of_sources"] == {"CC0": 1, "not stated": 1}
+    assert found["licences_of_sources"] == {"CC0": 1, "CC0-1.0": 1, "not stated": 1}
+    assert (found["backgrounds"], found["sources"]) == ({"dog": 1}, {"background": 1, "event": 2})
 
 
 def test_audibility_of_stretches_worked_by_hand(tmp_path: Path) -> None:
