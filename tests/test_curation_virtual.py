@@ -194,7 +194,7 @@ def edits(row: Soundscape) -> Sequence[Soundscape]:
     return [
         dataclasses.replace(row, events=others),
         dataclasses.replace(row, events=[dataclasses.replace(first, start=first.start + 1), *others]),
-        dataclasses.replace(row, events=[dataclasses.replace(first, gain_db=first.gain_db + 1e-6), *others]),
+        dataclasses.replace(row, events=[dataclasses.replace(first, gain_db=first.gain_db + 1e-3), *others]),
         dataclasses.replace(row, events=[dataclasses.replace(first, source_id="s000"), *others]),
         dataclasses.replace(row, events=[dataclasses.replace(first, tilt_db=first.tilt_db + 1), *others]),
         dataclasses.replace(row, events=[dataclasses.replace(first, pitch_semitones=2.0), *others]),
@@ -222,6 +222,13 @@ def test_a_row_that_was_edited_is_not_rendered(plans: Path, virtual: Path) -> No
     with pytest.raises(FlamError, match=f"soundscape {index:08d} comes out other") as told:
         render(virtual, workers=2)
     one_line(told)
+
+
+def test_a_row_whose_last_digits_another_machine_computed_is_rendered(virtual: Path, with_files: Path) -> None:
+    row = next(row for row in rows(virtual) if row.events)
+    near = [dataclasses.replace(event, gain_db=event.gain_db + 1e-12) for event in row.events]
+    recording = Renderer.open(virtual)(dataclasses.replace(row, events=near))
+    np.testing.assert_array_equal(recording.samples, samples(with_files, row))
 
 
 def test_labels_may_be_mended(virtual: Path, with_files: Path) -> None:
