@@ -50,6 +50,7 @@ class Rendered:
 class Mixture:
     """A rendered soundscape: samples and the parts of its row that only rendering can tell."""
 
+    plan: Plan  # of what is in it
     samples: Pcm | None  # None if only labels were asked for
     background: Background
     events: list[Event]
@@ -91,6 +92,7 @@ def finished(
             "the bank without it"
         )
     return Mixture(
+        plan=audible,
         samples=rendered.samples() if audio else None,
         background=background,
         events=[

@@ -8,6 +8,7 @@ itself returns.
 import contextlib
 import logging
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -57,6 +58,8 @@ with _quiet_stderr(), warnings.catch_warnings():
     logging.getLogger("sox").setLevel(logging.CRITICAL)
     import scaper
 
+_LONGEST_NAME = 60  # letters; a disk takes 255 bytes
+
 
 class ScaperMixer:
     """Renders plans with Scaper: the same interface as `curation.mix.Mixer`."""
@@ -74,8 +77,8 @@ class ScaperMixer:
 
     def _render(self, plan: Plan) -> Rendered:
         with tempfile.TemporaryDirectory(prefix="flam-scaper-") as folder:
-            mixer = self._specified(plan, Path(folder))
             levels = [1.0, *(_sox_level(event) for event in plan.events)]
+            mixer = self._specified(plan, Path(folder), levels)
             with _contained(), _measuring(levels) as lufs:
                 samples, jam, _, signals = mixer.generate(fix_clipping=True, disable_instantiation_warnings=True)
         mix_gain = float(jam.annotations[0].sandbox.scaper.peak_normalization_scale_factor)
@@ -89,7 +92,24 @@ class ScaperMixer:
             ],
         )
 
-    def _specified(self, plan: Plan, folder: Path) -> Any:
+    def write_jams(self, plan: Plan, folder: Path) -> Path:
+        """Write a plan's soundscape as a JAMS file of Scaper's, with the sounds that it needs as WAV; the file's path.
+
+        `scaper.generate_from_jams` makes its audio: that of `mix`, unless sox clips what it shifts (docs/effects.md).
+        In another place it needs the folders `foreground` and `background` as `fg_path` and `bg_path`.
+
+        Args:
+            plan: events of it that cannot be heard are left out.
+            folder: new or empty.
+        """
+        heard = self.mix(plan, audio=False).plan
+        mixer = self._specified(heard, folder.resolve(), [1.0] * (1 + len(heard.events)))
+        path = folder / f"{plan.index:08d}.jams"
+        with _contained():
+            mixer.generate(jams_path=str(path), no_audio=True, fix_clipping=True, disable_instantiation_warnings=True)
+        return path
+
+    def _specified(self, plan: Plan, folder: Path, levels: Sequence[float]) -> Any:
         """A Scaper with the plan's sounds as files of just the slices that are used.
 
         Scaper truncates seconds to samples, shifts an event that ends after the soundscape, and
@@ -98,16 +118,21 @@ class ScaperMixer:
         longer for Scaper than it has samples), and each file is one sample longer than used.
         """
         rate = self.bank.sample_rate
-        sounds = [np.concatenate(background_pieces(plan, self.bank)) / 32768]
-        sounds += [event_pcm(event, self.bank) / 32768 * _sox_level(event) for event in plan.events]
-        paths = [_write(folder, index, sound, rate) for index, sound in enumerate(sounds)]
+        sounds = [np.concatenate(background_pieces(plan, self.bank))]
+        sounds += [event_pcm(event, self.bank) for event in plan.events]
+        clips = [plan.background.clip, *(event.clip for event in plan.events)]
+        labels = [_folder_name(self.bank.clips[clip].label) for clip in clips]
+        paths = [
+            _write(folder, label, index, sound / 32768 * level, rate)
+            for index, (label, sound, level) in enumerate(zip(labels, sounds, levels, strict=True))
+        ]
         mixer = scaper.Scaper((plan.num_samples + 0.9) / rate, str(folder / "foreground"), str(folder / "background"))
         mixer.sr, mixer.ref_db, mixer.n_channels = rate, plan.background.lufs, 1
         mixer.fade_in_len = mixer.fade_out_len = self.recipe.fade
-        mixer.add_background(("const", "0"), ("const", paths[0]), ("const", 0))
-        for index, (event, path) in enumerate(zip(plan.events, paths[1:], strict=True), start=1):
+        mixer.add_background(("const", labels[0]), ("const", paths[0]), ("const", 0))
+        for event, label, path in zip(plan.events, labels[1:], paths[1:], strict=True):
             mixer.add_event(
-                label=("const", str(index)),
+                label=("const", label),
                 source_file=("const", path),
                 source_time=("const", 0),
                 event_time=("const", (event.start + 0.05) / rate),
@@ -150,11 +175,16 @@ def _constant(value: float, *, neutral: float) -> tuple[str, float] | None:
     return ("const", value) if value != neutral else None
 
 
-def _write(folder: Path, index: int, samples: Floats, sample_rate: int) -> str:
-    """A sound of its own label, in Scaper's layout; 64-bit floats keep its samples exactly."""
+def _folder_name(label: str) -> str:
+    """A label as Scaper takes it: the name of a folder that is not hidden."""
+    return re.sub(r"[^\w -]", "_", label)[:_LONGEST_NAME].strip() or "_"
+
+
+def _write(folder: Path, label: str, index: int, samples: Floats, sample_rate: int) -> str:
+    """A sound in Scaper's layout; 64-bit floats keep its samples exactly."""
     role = "foreground" if index else "background"
-    path = folder / role / str(index) / f"{index}.wav"
-    path.parent.mkdir(parents=True)
+    path = folder / role / label / f"{index}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
     (folder / "foreground").mkdir(exist_ok=True)  # Scaper wants it even if there is no event
     soundfile.write(str(path), np.append(samples, 0.0), sample_rate, subtype="DOUBLE")
     return str(path)

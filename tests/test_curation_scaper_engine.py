@@ -5,6 +5,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from curation.mix import Mixer
 from curation.plan import Plan, PlannedBackground, PlannedEvent, plan
 from curation.rendered import Mixture
 from curation.scaper_engine import ScaperMixer, scaper
+from manifests.audio import to_int16
 
 RECIPE = Recipe(name="test")
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -199,6 +201,40 @@ def test_they_agree_on_real_recordings_of_another_pitch_and_duration(real_bank: 
     changes, least_db, close_db = EFFECTS[name]
     recipe = RECIPE.model_copy(update=changes)
     assert_engines_agree(real_bank, plans(real_bank, 10, recipe), recipe, least_db=least_db, close_db=close_db)
+
+
+def test_scaper_makes_a_soundscape_of_its_jams_file_also_in_another_place(bank: Bank, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={**STRETCH, "snr_db": Uniform(low=-25.0, high=20.0)})
+    reference = ScaperMixer(bank, recipe)
+    num_left_out = 0
+    for made in plans(bank, 4, recipe):
+        mixture = reference.mix(made)
+        num_left_out += mixture.num_inaudible
+        path = reference.write_jams(made, tmp_path / "written" / str(made.index))
+        moved = shutil.move(path.parent, tmp_path / "moved" / str(made.index))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of jams, and of clipping that is mended
+            samples, jam, annotated, _ = scaper.generate_from_jams(
+                str(moved / path.name), fg_path=str(moved / "foreground"), bg_path=str(moved / "background")
+            )
+        assert (to_int16(samples[:, 0]) == mixture.samples).all()
+        assert [label for _, _, label in annotated] == [event.label for event in mixture.events]
+        assert [onset for onset, _, _ in annotated] == pytest.approx([e.onset for e in mixture.events], abs=1e-4)
+        assert next(iter(jam.annotations[0].data)).value["label"] == mixture.background.label
+    assert num_left_out > 0
+
+
+def test_a_label_that_is_no_name_of_a_folder_does_not_leave_it(tmp_path: Path) -> None:
+    sounds = [
+        Sound(samples=noise(13, 1), role="background", label=".wind"),
+        Sound(samples=noise(1, 2), label="../../rain / hail" + 60 * "雨"),
+    ]
+    bank = write_bank(tmp_path / "bank", sounds)
+    ScaperMixer(bank, RECIPE).write_jams(plans(bank, 1)[0], tmp_path / "out" / "0")
+    assert [path.name for path in (tmp_path / "out" / "0" / "foreground").iterdir()] == [
+        "______rain _ hail" + 43 * "雨"
+    ]
+    assert [path.name for path in (tmp_path / "out" / "0" / "background").iterdir()] == ["_wind"]
 
 
 def test_an_error_inside_scaper_leaves_the_log_level_alone(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
