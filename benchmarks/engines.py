@@ -268,7 +268,7 @@ def slow_agreement(mixed: list[Mixture], plans: list[Plan], bank: Bank, recipe: 
             source = planned[str(event.source_id), event.start or 0]
             pcm = event_pcm(source, bank).astype(np.float32) / np.float32(32768)
             samples = processed(pcm, source.effects, bank.sample_rate).astype(np.float64)
-            heard = own_signal(samples, (event.gain_db or 0.0) + mixture.mix_gain_db, fade=recipe.fade, bank=bank)
+            heard = own_signal(samples, (event.gain_db or 0.0) + mixture.mix_gain_db, fade=event.fade or 0.0, bank=bank)
             expected = slow_stretches(heard, bank.sample_rate, recipe.activity_dbfs)
             found = [(onset - event.onset, offset - event.onset) for onset, offset in spans_of(event)]
             apart = largest_difference(found, expected)
@@ -310,7 +310,7 @@ def largest_difference(one: Spans, two: Spans) -> float | None:
 def own_signal(samples: Floats, gain_db: float, *, fade: float, bank: Bank) -> Floats:
     """An event as it is in the mixture: amplified, with a quarter of a sine at both ends."""
     heard = samples * 10 ** (gain_db / 20)
-    num_fade = int(fade * bank.sample_rate)
+    num_fade = round(fade * bank.sample_rate)
     for place in range(num_fade):
         factor = np.sin(np.pi / 2 * place / max(num_fade - 1, 1))
         heard[place] *= factor

@@ -36,7 +36,7 @@ class Catalogue:
         self.clips = clips
         self.sample_rate = sample_rate
         # Scaper cannot fade a sound that is shorter than its fades.
-        self.min_samples = max(2 * int(recipe.fade * sample_rate), 1)
+        self.min_samples = max(2 * int(recipe.shortest_fade() * sample_rate), 1)
         self.num_too_short = 0
         self._recipe = recipe
         self._activity: dict[int, Activity] = {}

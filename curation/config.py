@@ -96,7 +96,7 @@ class Recipe(StrictModel):
     gap: Annotated[Quantity, within(0, 3600)] | None = None  # between repeats or pieces; anything if left out
     polyphony: int | None = Field(default=None, ge=1)  # at most so many events at once; no limit if left out
 
-    fade: float = Field(default=0.01, ge=0, le=1)  # at each end of an event
+    fade: Annotated[Quantity, within(0, 1)] = Constant(value=0.01)  # at each end of an event; half of a shorter one
     pitch_semitones: Annotated[Quantity, within(-12, 12)] = Constant(value=0.0)
     time_stretch: Annotated[Quantity, within(0.5, 2)] = Constant(value=1.0)  # factor of an event's duration
     tilt_db: Annotated[Quantity, within(-6, 6)] = Constant(value=0.0)  # per octave
@@ -106,11 +106,15 @@ class Recipe(StrictModel):
     activity_dbfs: float = Field(default=-60.0, ge=-100, le=0)  # A-weighted; an event is active above
     drop_below_audible_db: float | None = Field(default=None, ge=-60, le=60)  # events that others mask more
 
+    def shortest_fade(self) -> float:
+        """Seconds; a sound that is shorter than two of them is no event."""
+        return min(self.fade.edges().values())
+
     @model_validator(mode="after")
     def _sensible(self) -> "Recipe":
         for name in ("max_event_duration", "duration"):
             shortest = min(getattr(self, name).edges().values())
-            if shortest < 2 * self.fade:
+            if shortest < 2 * self.shortest_fade():
                 raise ValueError(f"{name} = {shortest:g} is under two fades")
         if self.background_only + self.near_silent > 1:
             raise ValueError("background_only and near_silent are more than all soundscapes together")

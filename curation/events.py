@@ -36,13 +36,12 @@ class Heard(NamedTuple):
 class Events:
     """Measures the events of plans. Remembers what it may be asked for again."""
 
-    def __init__(self, bank: Bank, *, fade: float) -> None:
+    def __init__(self, bank: Bank) -> None:
         self.bank = bank
-        self.fade = quarter_sine(int(fade * bank.sample_rate))
-        self._stored = fade == FADE  # whether the bank's measures hold
+        self._stored_fade = int(FADE * bank.sample_rate)  # for which the bank's measures hold
         self._clips: dict[int, Heard] = {}
-        self._slices: dict[tuple[int, int, int], Heard] = {}  # by clip, first sample, number of samples
-        self._processed: dict[tuple[int, int, int, int, EventEffects], Heard] = {}  # of one room and microphone
+        self._slices: dict[tuple[int, int, int, int], Heard] = {}  # by clip, first sample, number of them, fade
+        self._processed: dict[tuple[int, int, int, int, int, EventEffects], Heard] = {}  # of one room and microphone
         self._processed_of: tuple[PlannedRoom | None, PlannedMicrophone | None] = None, None
         self._room: tuple[PlannedRoom | None, Samples] = None, np.zeros(0, np.float32)  # the last one
 
@@ -51,7 +50,7 @@ class Events:
         if plan.room is not None or plan.microphone is not None or event.effects != _PLAIN:
             return self._heard_processed(event, plan)
         clip = self.bank.clips[event.clip]
-        if event.num_samples == clip.num_samples and self._stored:
+        if event.num_samples == clip.num_samples and event.fade == self._stored_fade:
             if event.clip not in self._clips:
                 _make_room(self._clips, _KNOWN_CLIPS)
                 measures = self.bank.measures(clip)
@@ -59,7 +58,7 @@ class Events:
                 known = Heard(lufs=clip.lufs, measures=measures, peak=1.0, samples=None)
                 self._clips[event.clip] = known if is_measured else self._heard_slice(event)
             return self._clips[event.clip]
-        key = (event.clip, event.source_start, event.num_samples)
+        key = (event.clip, event.source_start, event.num_samples, event.fade)
         if key not in self._slices:
             _make_room(self._slices, _KNOWN_SLICES)
             self._slices[key] = self._heard_slice(event)
@@ -70,11 +69,11 @@ class Events:
         if self._processed_of != (plan.room, plan.microphone):
             self._processed_of = plan.room, plan.microphone
             self._processed.clear()
-        key = (event.clip, event.source_start, event.source_samples, event.num_samples, event.effects)
+        key = (event.clip, event.source_start, event.source_samples, event.num_samples, event.fade, event.effects)
         if key not in self._processed:
             _make_room(self._processed, _KNOWN_PROCESSED)
             samples = self._process(event, plan)
-            self._processed[key] = self._measured(samples, samples)
+            self._processed[key] = self._measured(samples, event.fade, samples)
         return self._processed[key]
 
     def _heard_slice(self, event: PlannedEvent) -> Heard:
@@ -83,16 +82,16 @@ class Events:
             samples,
             self.bank.measures(self.bank.clips[event.clip]),
             event.source_start,
-            fade=self.fade,
+            fade=quarter_sine(event.fade),
             sample_rate=self.bank.sample_rate,
         )
         if measured is None:
-            return self._measured(samples, None)
+            return self._measured(samples, event.fade, None)
         return Heard(lufs=measured[0], measures=measured[1], peak=1.0, samples=None)
 
-    def _measured(self, samples: Samples, processed: Samples | None) -> Heard:
+    def _measured(self, samples: Samples, fade: int, processed: Samples | None) -> Heard:
         faded = samples.astype(np.float64)
-        fade_ends(faded, self.fade)
+        fade_ends(faded, quarter_sine(fade))
         return Heard(
             lufs=integrated_lufs(samples, self.bank.sample_rate),
             measures=measure_event(faded, self.bank.sample_rate),
@@ -106,7 +105,7 @@ class Events:
         samples = processed(event_pcm(event, self.bank) * _TO_FLOAT, event.effects, rate)
         if plan.room is not None:
             samples = samples.copy()
-            fade_ends(samples, self.fade)  # where a slice begins or ends, the room must not hear a click
+            fade_ends(samples, quarter_sine(event.fade))  # where a slice begins or ends, the room must not hear a click
             samples = reverberated(samples, self._room_response(plan.room))
         if plan.microphone is not None:
             low_hz, high_hz = plan.microphone.low_hz, plan.microphone.high_hz

@@ -79,7 +79,7 @@ def fade_ends(samples: Floats, fade: Floats) -> None:
     samples[len(samples) - len(fade) :] *= fade[::-1]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)
 def quarter_sine(num_samples: int) -> Floats:
     """From 0 to 1, as Scaper's fades are."""
     return np.sin(np.linspace(0, np.pi / 2, num_samples)).astype(np.float32)

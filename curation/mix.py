@@ -22,7 +22,7 @@ from curation.bank import Bank
 from curation.config import Recipe
 from curation.events import Events, Heard, event_pcm
 from curation.loudness import gated_lufs
-from curation.measures import Measures
+from curation.measures import Measures, quarter_sine
 from curation.plan import Plan
 from curation.rendered import Measured, Mixture, Rendered, finished
 
@@ -40,7 +40,7 @@ class Mixer:
 
     def __init__(self, bank: Bank, recipe: Recipe) -> None:
         self.bank, self.recipe = bank, recipe
-        self._backgrounds, self._events = Backgrounds(bank), Events(bank, fade=recipe.fade)
+        self._backgrounds, self._events = Backgrounds(bank), Events(bank)
         self._mixed = np.zeros(0, np.float32)  # used again and again: new memory costs more than the arithmetic
 
     def mix(self, plan: Plan, *, audio: bool = True) -> Mixture:
@@ -95,11 +95,12 @@ class Mixer:
                 kernels.fill(self._mixed[position : position + len(piece)], piece, np.float32(behind_gain * _TO_FLOAT))
                 position += len(piece)
         for event, sound, gain in zip(plan.events, heard, gains, strict=True):
+            fade = quarter_sine(event.fade)
             part = self._mixed[event.start : event.start + event.num_samples]
             if sound.samples is not None:
-                kernels.add(part, sound.samples, np.float32(gain), self._events.fade)
+                kernels.add(part, sound.samples, np.float32(gain), fade)
             else:
-                kernels.add(part, event_pcm(event, self.bank), np.float32(gain * _TO_FLOAT), self._events.fade)
+                kernels.add(part, event_pcm(event, self.bank), np.float32(gain * _TO_FLOAT), fade)
 
     def _amplified(self, measures: Measures, gain_db: float, factor: float) -> Measured:
         threshold_dbfs = self.recipe.activity_dbfs - 20 * math.log10(factor)

@@ -56,6 +56,7 @@ class PlannedEvent:
     start: int  # in the soundscape
     num_samples: int  # there, after its effects, with the room's answer to it
     snr_db: float  # its LUFS minus the background's
+    fade: int  # samples, at each end
     effects: EventEffects = _PLAIN
 
 
@@ -192,6 +193,7 @@ class _Drawer:
         lengths = [processed_length(part.source_samples, effects) for part in parts]
         count = num_fitting(lengths, gaps, num_samples=self.num_samples)
         parts, lengths, gaps = parts[:count], lengths[:count], gaps[: max(count - 1, 0)] if gaps else gaps
+        fade = int(self.recipe.fade.sample(self.rng) * self.catalogue.sample_rate)
         starts: list[int] = []
         draws = 0
         while parts and not starts:
@@ -210,6 +212,7 @@ class _Drawer:
                 start=start,
                 num_samples=self._heard(start, length),
                 snr_db=self.recipe.snr_db.sample(self.rng),
+                fade=min(fade, length // 2),
                 effects=effects,
             )
             for part, start, length in zip(parts, starts, lengths, strict=True)

@@ -144,7 +144,7 @@ def _opened(job: Job) -> Renderer:
 
 
 _OF_SOUNDS = ("source_id", "source_start", "gain_db")
-_OF_EVENTS = (*_OF_SOUNDS, "start", "num_samples", "pitch_semitones", "time_stretch", "tilt_db")
+_OF_EVENTS = (*_OF_SOUNDS, "start", "num_samples", "pitch_semitones", "time_stretch", "tilt_db", "fade")
 _OF_ALL = ("num_samples", "sample_rate", "mix_gain_db")
 
 

@@ -178,6 +178,7 @@ def _event_row(
         pitch_semitones=event.effects.pitch_semitones,
         time_stretch=event.effects.time_stretch,
         tilt_db=event.effects.tilt_db,
+        fade=event.fade / bank.sample_rate,
         licence=clip.licence,
         author=clip.author,
     )

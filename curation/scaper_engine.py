@@ -69,9 +69,11 @@ class ScaperMixer:
 
     def mix(self, plan: Plan, *, audio: bool = True) -> Mixture:
         """A plan's soundscape by Scaper, rounded once to int16; raises FlamError for effects that it does not have."""
-        if plan.room or plan.microphone or any(event.effects.tilt_db for event in plan.events):
+        fades = {event.fade for event in plan.events}
+        if plan.room or plan.microphone or len(fades) > 1 or any(event.effects.tilt_db for event in plan.events):
             raise FlamError(
-                f"recipe {self.recipe.name}: Scaper has no tilt, no microphone and no such rooms; use --engine mix"
+                f"recipe {self.recipe.name}: Scaper has no tilt, no microphone, no such rooms and one fade for all "
+                "events; use --engine mix"
             )
         return finished(plan, self.bank, self.recipe, self._render, audio=audio)
 
@@ -128,7 +130,8 @@ class ScaperMixer:
         ]
         mixer = scaper.Scaper((plan.num_samples + 0.9) / rate, str(folder / "foreground"), str(folder / "background"))
         mixer.sr, mixer.ref_db, mixer.n_channels = rate, plan.background.lufs, 1
-        mixer.fade_in_len = mixer.fade_out_len = self.recipe.fade
+        fade = plan.events[0].fade if plan.events else 0
+        mixer.fade_in_len = mixer.fade_out_len = (fade + 0.5) / rate if fade else 0
         mixer.add_background(("const", labels[0]), ("const", paths[0]), ("const", 0))
         for event, label, path in zip(plan.events, labels[1:], paths[1:], strict=True):
             mixer.add_event(

@@ -91,6 +91,7 @@ class Event:
     pitch_semitones: float | None  # up
     time_stretch: float | None  # factor of its duration
     tilt_db: float | None  # per octave
+    fade: float | None  # seconds, at each end
     licence: str | None
     author: str | None
 

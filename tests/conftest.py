@@ -33,7 +33,7 @@ def toy_event(label: str, onset: float, offset: float, source: str) -> Event:
         activity=[Stretch(onset=onset, offset=offset)], start=round(onset * TOY_RATE),
         num_samples=round((offset - onset) * TOY_RATE), source_id=source, source_start=0, origin=f"{source}.wav",
         origin_start=0, target_snr_db=15.0, snr_db=15.0, gain_db=0.0, pitch_semitones=0.0,
-        time_stretch=1.0, tilt_db=0.0, licence="CC0-1.0", author="nobody",
+        time_stretch=1.0, tilt_db=0.0, fade=0.01, licence="CC0-1.0", author="nobody",
     )  # fmt: skip
 
 

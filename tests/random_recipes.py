@@ -12,6 +12,7 @@ from small_bank import Sound, write_bank
 
 from curation.bank import Bank
 from curation.config import Recipe
+from curation.distributions import Uniform
 from curation.soundscapes import Job, Soundscapes
 from curation.source_clip import Role
 from curation.splits import Recording, assign_splits
@@ -174,7 +175,7 @@ def recipes(draw: st.DrawFn, sounds: tuple[Sound, ...], *, effects: bool) -> Rec
         "pieces": draw(counts(2, 5)),
         "gap": draw(st.none() | quantities(0, 2)),
         "polyphony": draw(st.none() | st.integers(1, 3)),
-        "fade": fade,
+        "fade": draw(st.sampled_from((fade, Uniform(low=fade, high=min(fade + 0.2, 1.0))))),
         "activity_dbfs": draw(st.floats(-90, -40)),
         "drop_below_audible_db": draw(st.none() | st.floats(-20, 20)),
     }

@@ -30,6 +30,7 @@ def event(label: str, *spans: Span, cluster: str | None = None) -> Event:
         pitch_semitones=None,
         time_stretch=None,
         tilt_db=None,
+        fade=None,
         licence=None,
         author=None,
     )

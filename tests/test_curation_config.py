@@ -56,7 +56,7 @@ def test_a_file_without_a_name_is_named_after_itself(recipe_file: Path) -> None:
         ),
         ('duration = "long"', 'duration: give a number or a distribution, such as { distribution = "uniform", low'),
         ("duration = -1", "duration: value = -1 is not between 0.5 and 3600"),
-        ("fade = nan", "fade: Input should be a finite number"),
+        ("fade = nan", "fade.value: Input should be a finite number"),
         (
             'snr_db = { distribution = "uniform", low = 9, high = 3 }',
             "low = 9.0 is above high = 3.0",

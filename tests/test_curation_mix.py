@@ -124,7 +124,7 @@ def test_an_event_below_the_threshold_is_neither_heard_nor_labelled(bank: Bank) 
 
 def test_events_that_fall_silent_when_the_mixture_is_scaled_are_left_out(bank: Bank) -> None:
     loud, faint = (PlannedEvent(clip=i, source_start=0, num_samples=bank.clips[i].num_samples,
-                                source_samples=bank.clips[i].num_samples, start=start, snr_db=snr_db)
+                                source_samples=bank.clips[i].num_samples, fade=160, start=start, snr_db=snr_db)
                    for i, start, snr_db in ((4, 0, 60.0), (5, 60000, -9.0)))  # fmt: skip
     background = PlannedBackground(clip=0, source_start=0, lufs=-50.0)
     made = Plan(index=0, split="train", num_samples=160000, background=background, events=(loud, faint))
@@ -183,7 +183,7 @@ def test_a_backgrounds_loudness_from_the_bank_is_that_of_the_samples(
 @pytest.mark.parametrize("fade", [0.01, 0.02, 0.0])
 def test_measures_from_the_bank_are_those_of_the_faded_samples(bank: Bank, fade: float) -> None:
     recipe = Recipe(name="test", fade=fade)
-    events = Events(bank, fade=fade)
+    events = Events(bank)
     for made, event in [(one, event) for one in plans(bank, 20, recipe) for event in one.events]:
         plain = event_pcm(event, bank) / 32768
         faded = plain.copy()

@@ -343,3 +343,15 @@ def test_rooms_that_a_split_lacks_are_an_error_before_anything_is_made(bank: Ban
     recipe = Recipe(name="test", reverb={"share": 0.01, "rooms": "bank"})
     with pytest.raises(FlamError, match="takes rooms from the bank, which has none for train"):
         catalogue_of(bank, recipe).shares(None)
+
+
+def test_a_drawn_fade_is_the_same_for_the_copies_of_a_source_and_at_most_half_of_it(bank: Bank) -> None:
+    recipe = Recipe(name="test", fade=Uniform(low=0.0, high=0.3), repeats=3, repeat_below=2.0)
+    fades = set()
+    for made in plans(bank, 50, recipe):
+        for clip in {event.clip for event in made.events}:
+            copies = [event for event in made.events if event.clip == clip]
+            assert len({event.fade for event in copies}) == 1
+            assert copies[0].fade <= min(0.3 * bank.sample_rate, copies[0].num_samples / 2)
+            fades.add(copies[0].fade)
+    assert len(fades) > 30

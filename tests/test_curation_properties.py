@@ -65,7 +65,7 @@ def test_a_plan_keeps_to_its_clip_its_split_and_its_recipe(folder: Path, world: 
             assert (clip.role, clip.split) == ("foreground", made.split)
             assert 0 <= event.source_start < event.source_start + event.source_samples <= clip.num_samples
             assert 0 <= event.start < event.start + event.num_samples <= made.num_samples
-            assert event.num_samples >= 2 * int(recipe.fade * soundscapes.bank.sample_rate)
+            assert event.num_samples >= 2 * event.fade
             assert heard(clip).isdisjoint(heard(behind))
             counted[event.start : event.start + event.num_samples] += 1
         assert counted.max(initial=0) <= (recipe.polyphony or math.inf)
@@ -177,8 +177,8 @@ def mixed_slowly(made: Plan, events: list[Event], bank: Bank, recipe: Recipe) ->
     """In 64-bit floats at the scale of 16-bit samples, each gain from pyloudnorm; of events those that were heard."""
     behind = background_alone(made, bank)
     out = behind * from_db(made.background.lufs - lufs(behind, bank.sample_rate))
-    num_fade = int(recipe.fade * bank.sample_rate)
     for event in (planned(made, event, bank) for event in events):
+        num_fade = event.fade
         signal = event_alone(event, made, bank, recipe)
         signal *= from_db(made.background.lufs + event.snr_db - lufs(signal, bank.sample_rate))
         for i in range(num_fade):
@@ -207,7 +207,7 @@ def event_alone(event: PlannedEvent, made: Plan, bank: Bank, recipe: Recipe) -> 
     samples = bank.samples(bank.clips[event.clip], event.source_start, event.source_samples) / np.float32(32768)
     samples = processed(samples, event.effects, rate).astype(np.float64)
     if made.room is not None:
-        num_fade = int(recipe.fade * rate)
+        num_fade = event.fade
         fade = np.sin(np.linspace(0, np.pi / 2, num_fade))
         samples[:num_fade] *= fade
         samples[len(samples) - num_fade :] *= fade[::-1]

@@ -136,6 +136,7 @@ def stretched_to_the_end(bank: Bank, num_samples: int, effects: EventEffects) ->
                 start=start,
                 num_samples=length,
                 snr_db=20.0,
+                fade=160,
                 effects=effects,
             ),
         ),
