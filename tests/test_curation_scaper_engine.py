@@ -15,7 +15,7 @@ from small_bank import Sound, noise, tone, write_bank
 from curation.bank import Bank, build_bank
 from curation.catalogue import Catalogue
 from curation.config import Recipe
-from curation.distributions import Constant, Uniform
+from curation.distributions import Choice, Constant, Uniform
 from curation.effects import EventEffects, processed, processed_length
 from curation.mix import Mixer
 from curation.plan import Plan, PlannedBackground, PlannedEvent, plan
@@ -205,12 +205,14 @@ def test_they_agree_on_real_recordings_of_another_pitch_and_duration(real_bank: 
 
 
 def test_scaper_makes_a_soundscape_of_its_jams_file_also_in_another_place(bank: Bank, tmp_path: Path) -> None:
-    recipe = RECIPE.model_copy(update={**STRETCH, "snr_db": Uniform(low=-25.0, high=20.0)})
+    changes = {**STRETCH, "snr_db": Uniform(low=-25.0, high=20.0), "background_lufs": Choice(values=(-50.0, -15.0))}
+    recipe = RECIPE.model_copy(update=changes)
     reference = ScaperMixer(bank, recipe)
-    num_left_out = 0
+    num_left_out = num_scaled = 0
     for made in plans(bank, 4, recipe):
         mixture = reference.mix(made)
         num_left_out += mixture.num_inaudible
+        num_scaled += mixture.mix_gain_db < 0
         path = reference.write_jams(made, tmp_path / "written" / str(made.index))
         moved = shutil.move(path.parent, tmp_path / "moved" / str(made.index))
         with warnings.catch_warnings():
@@ -223,6 +225,7 @@ def test_scaper_makes_a_soundscape_of_its_jams_file_also_in_another_place(bank: 
         assert [onset for onset, _, _ in annotated] == pytest.approx([e.onset for e in mixture.events], abs=1e-4)
         assert next(iter(jam.annotations[0].data)).value["label"] == mixture.background.label
     assert num_left_out > 0
+    assert num_scaled > 0
 
 
 def test_a_label_that_is_no_name_of_a_folder_does_not_leave_it(tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ def test_every_command_is_in_the_readme() -> None:
         assert f"flam-cli {name}" in text or f"make {name}" in text
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/data.md", "docs/effects.md", "docs/model.md", "docs/results.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/data.md", "docs/effects.md", "docs/model.md", "docs/performance.md", "docs/results.md"]
+)
 def test_links_and_named_files_exist(page: str) -> None:
     path = ROOT / page
     text = path.read_text("utf-8")
