@@ -120,7 +120,7 @@ def _lines(info: dict[str, Any], contents: _Contents) -> Iterator[str]:
 
 def _settings(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in info.items():
-        if key != "recipe" and value is not None:
+        if key not in ("recipe", "bank") and value is not None:  # where the bank is says nothing elsewhere
             yield key, str(value)
     for key, value in info["recipe"].items():
         parts = ", ".join(f"{name} {part}" for name, part in value.items()) if isinstance(value, dict) else str(value)
