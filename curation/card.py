@@ -68,7 +68,7 @@ def _lines(info: dict[str, Any], found: Contents) -> Iterator[str]:
 
 def _settings(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in info.items():
-        if key != "recipe" and value is not None:
+        if key not in ("recipe", "bank") and value is not None:  # where the bank is says nothing elsewhere
             yield key, _value(value)
     for key, value in info["recipe"].items():
         yield f"recipe.{key}", _value(value)

@@ -86,10 +86,12 @@ def finished(
     mix_gain_db = 20 * math.log10(rendered.mix_gain)
     background = _background_row(audible.background, rendered.background, bank)
     if wrong := off_target(background, mix_gain_db):
+        microphone = audible.microphone
+        through = f", from {microphone.low_hz:g} to {microphone.high_hz:g} Hz" if microphone else ""
         raise FlamError(
             f"soundscape {plan.index}: the background {background.origin} (source {background.source_id}), taken "
-            f"from {background.source_start / bank.sample_rate:g} s on, {wrong}: it is silent there or nearly so; make "
-            "the bank without it"
+            f"from {background.source_start / bank.sample_rate:g} s on{through}, {wrong}: it is silent there or nearly "
+            "so; make the bank without it"
         )
     return Mixture(
         plan=audible,

@@ -30,6 +30,8 @@ _WORKER_ENVIRONMENT = {
     # faults of the next one cost as much as the arithmetic on it
     "MALLOC_TRIM_THRESHOLD_": _FREED_MEMORY_KEPT,
     "MALLOC_MMAP_THRESHOLD_": _FREED_MEMORY_KEPT,
+    # after Ctrl-C this process ends at once; Python's resource tracker then frees what it left, and would say so
+    "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
 }
 
 

@@ -128,7 +128,7 @@ def _samples(rng: np.random.Generator, seconds: float, rate: int) -> np.ndarray:
     if rng.random() < 0.5:
         samples = rng.normal(0, 1, num)
     else:
-        samples = np.sin(2 * np.pi * rng.uniform(100, 3000) * time) + rng.normal(0, 0.01, num)
+        samples = np.sin(2 * np.pi * rng.uniform(400, 3000) * time) + rng.normal(0, 0.01, num)
     shape = rng.integers(4)
     if shape == 1:
         samples *= 10 ** (-rng.uniform(5, 40) * time / 20)
@@ -192,7 +192,7 @@ def recipes(draw: st.DrawFn, sounds: tuple[Sound, ...], *, effects: bool) -> Rec
             },
             "microphone": {
                 "share": draw(st.sampled_from((0.0, 0.0, 0.5, 1.0))),
-                "low_hz": draw(quantities(0, 1000)),
+                "low_hz": draw(quantities(0, 300)),  # a filter may leave nothing of a background, which is an error
                 "high_hz": draw(quantities(2000, 20_000)),
             },
         }

@@ -131,8 +131,7 @@ def test_snr_is_what_was_asked_for(folder: Path, world: World) -> None:
     """Measured with pyloudnorm on the signals that are mixed, before fades, of events of 0.1 s or more.
 
     Where the absolute gate of -70 LUFS leaves out blocks of a sound, it measures louder than by its gain. In the
-    mixture that is met by lifting both sounds by 60 dB. As the sounds are in the bank, it is left to be so, as Scaper
-    does.
+    mixture that is met by lifting both sounds by 60 dB. As they are in the bank, it is left to be so, as Scaper does.
     """
     soundscapes = opened(world, folder)
     bank, rate = soundscapes.bank, soundscapes.bank.sample_rate
@@ -215,8 +214,9 @@ def event_alone(event: PlannedEvent, made: Plan, bank: Bank, recipe: Recipe) -> 
             room = made.room
             response = synthetic_room(room.seed, rt60=room.rt60, direct_db=room.direct_db, sample_rate=rate)
         else:
-            response = bank.samples(bank.clips[made.room.clip])
-        samples = scipy.signal.fftconvolve(samples, response.astype(np.float64) / np.abs(response).max())
+            recorded = bank.samples(bank.clips[made.room.clip])
+            response = recorded / np.abs(recorded).max()
+        samples = scipy.signal.fftconvolve(samples, response.astype(np.float64))
     samples = through_microphone(samples, made, rate)
     return np.pad(samples, (0, max(event.num_samples - len(samples), 0)))[: event.num_samples]
 
