@@ -1,5 +1,6 @@
 """Audio files as mono float32 at one sample rate, and back. Whatever soundfile reads is read; soxr resamples."""
 
+import io
 import math
 import wave
 from collections.abc import Iterator
@@ -118,8 +119,10 @@ def write(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -
             with path.open("wb") as raw, wave.open(raw, "wb") as file:
                 file.setparams((1, 2, sample_rate, len(samples), "NONE", ""))
                 file.writeframesraw(np.ascontiguousarray(samples, "<i2").data)
-        else:
-            soundfile.write(str(path), samples, sample_rate, subtype="PCM_16", compression_level=_FLAC_LEVEL)
+        else:  # not by libsndfile: of a full disk it says "System error"
+            content, kind = io.BytesIO(), path.suffix.removeprefix(".")
+            soundfile.write(content, samples, sample_rate, format=kind, subtype="PCM_16", compression_level=_FLAC_LEVEL)
+            path.write_bytes(content.getbuffer())
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise FlamError(f"cannot write {path}: {_reason(error)}; what was finished before is kept") from None
 
