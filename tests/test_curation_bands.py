@@ -8,9 +8,10 @@ import scipy.fft
 import scipy.signal
 
 from curation.activity import HOP, Runs
-from curation.bands import EDGES_HZ, NUM_BANDS, STEP, Scene, band_energies
+from curation.bands import NUM_BANDS, STEP, Scene, band_energies
 
 RATE = 16000
+EDGES_HZ = (0, 200, 400, 630, 920, 1270, 1720, 2320, 3150, 4400, 6400, 9500, np.inf)  # docs/data.md
 POLES_HZ = (20.598997, 107.65265, 737.86223, 12194.217)  # IEC 61672-1
 CENTRES_HZ = [
     np.sqrt(max(low, 100) * min(high, RATE / 2)) for low, high in itertools.pairwise(EDGES_HZ) if low < RATE / 2
