@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from curation import kernels
 from curation.bands import Energies, band_energies, step_length
 from curation.bank import Bank
 from curation.filters import band_limited
@@ -19,7 +20,7 @@ Pcm = npt.NDArray[np.int16]
 Sound = npt.NDArray[Any]  # int16 as in the bank, or float32; full scale 32768
 Loop = tuple[npt.NDArray[np.float32], Pcm]
 
-HIGHEST_PEAK = math.sqrt(2)  # of what no filter changed: where a loop closes, if its end and its start are alike
+_HIGHEST_PEAK = math.sqrt(2)  # of what no filter changed: where a loop closes, if its end and its start are alike
 _TO_FLOAT = 1 / 32768  # a power of two: exact
 _KNOWN_LOOPS = 1024  # about 10 kB each
 
@@ -29,6 +30,7 @@ class Behind(NamedTuple):
 
     powers: Floats  # of its loudness blocks
     bands: Energies
+    peak: float  # at most
     samples: npt.NDArray[np.float32] | None  # as a microphone left it, full scale 1.0; None: as it is in the bank
 
 
@@ -42,7 +44,7 @@ class Backgrounds:
     def behind(self, plan: Plan) -> Behind:
         """What is known of a plan's background."""
         if plan.microphone is None:
-            return Behind(powers=self._powers(plan), bands=self._bands(plan), samples=None)
+            return Behind(powers=self._powers(plan), bands=self._bands(plan), peak=_HIGHEST_PEAK, samples=None)
         samples = band_limited(
             np.concatenate(self.pieces(plan)) * np.float32(_TO_FLOAT),
             low_hz=plan.microphone.low_hz,
@@ -52,6 +54,7 @@ class Backgrounds:
         return Behind(
             powers=block_powers(samples, self.bank.sample_rate),
             bands=band_energies(samples, self.bank.sample_rate),
+            peak=kernels.peak(samples),
             samples=samples,
         )
 

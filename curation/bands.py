@@ -47,6 +47,15 @@ def band_energies(samples: Floats, sample_rate: int) -> Energies:
     return energies
 
 
+def step_peaks(samples: Floats, sample_rate: int) -> Energies:
+    """The largest absolute sample of each step."""
+    step = step_length(sample_rate)
+    padded = np.zeros(-(-len(samples) // step) * step, np.float32)
+    padded[: len(samples)] = np.abs(samples)
+    peaks: Energies = padded.reshape(-1, step).max(axis=1, initial=0.0)
+    return peaks
+
+
 @functools.cache
 def _analysis(sample_rate: int) -> tuple[Energies, Energies]:
     """The window, and the weight of each bin's power in each band: A-weighted, by Parseval's theorem."""

@@ -65,7 +65,7 @@ from curation.splits import given_splits
 from manifests.errors import FlamError
 from manifests.store import claim, locked, read_json, read_rows, write_json, write_rows
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 8_000, 192_000
 
 

@@ -35,6 +35,8 @@ class EventEffects:
 
 def processed_length(num_samples: int, effects: EventEffects) -> int:
     """Samples of the event with its effects: `num_samples`, unless it is stretched."""
+    if effects.time_stretch == 1.0:
+        return num_samples
     return stretched_length(num_samples, tempo_of(effects))
 
 

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from curation import kernels
 from curation.bank import Bank
 from curation.effects import EventEffects, processed
 from curation.filters import band_limited
@@ -29,7 +28,6 @@ class Heard(NamedTuple):
 
     lufs: float  # before its fades
     measures: Measures  # with them
-    peak: float  # at most
     samples: Samples | None  # as effects left it; None: as it is in the bank
 
 
@@ -55,7 +53,7 @@ class Events:
                 _make_room(self._clips, _KNOWN_CLIPS)
                 measures = self.bank.measures(clip)
                 is_measured = len(measures.powers) > 0  # not if it is shorter than two fades
-                known = Heard(lufs=clip.lufs, measures=measures, peak=1.0, samples=None)
+                known = Heard(lufs=clip.lufs, measures=measures, samples=None)
                 self._clips[event.clip] = known if is_measured else self._heard_slice(event)
             return self._clips[event.clip]
         key = (event.clip, event.source_start, event.num_samples, event.fade)
@@ -87,7 +85,7 @@ class Events:
         )
         if measured is None:
             return self._measured(samples, event.fade, None)
-        return Heard(lufs=measured[0], measures=measured[1], peak=1.0, samples=None)
+        return Heard(lufs=measured[0], measures=measured[1], samples=None)
 
     def _measured(self, samples: Samples, fade: int, processed: Samples | None) -> Heard:
         faded = samples.astype(np.float64)
@@ -95,7 +93,6 @@ class Events:
         return Heard(
             lufs=integrated_lufs(samples, self.bank.sample_rate),
             measures=measure_event(faded, self.bank.sample_rate),
-            peak=kernels.peak(samples),
             samples=processed,
         )
 

@@ -31,17 +31,34 @@ def fill(out: Float32[np.ndarray, " part"], sound: Sound, gain: np.float32) -> N
 
 
 @_compiled
-def add(out: Float32[np.ndarray, " part"], sound: Sound, gain: np.float32, fade: Float32[np.ndarray, " edge"]) -> None:
-    """out += gain * sound, whose first samples are multiplied by `fade` and its last by the same backwards."""
+def add(
+    out: Float32[np.ndarray, " part"],
+    sound: Sound,
+    gain: np.float32,
+    fade: Float32[np.ndarray, " edge"],
+    first: int,
+    length: int,
+) -> None:
+    """out += gain * sound, a part of a sound whose start is multiplied by `fade` and whose end by the same backwards.
+
+    Args:
+        out: as long as the part.
+        sound: the part.
+        gain: a factor.
+        fade: at most half of the sound long.
+        first: where the part begins in the sound.
+        length: of the whole sound.
+    """
     num_samples, num_fade = len(sound), len(fade)
-    for i in range(num_fade):
-        out[i] += gain * (fade[i] * np.float32(sound[i]))
-    middle, between = out[num_fade : num_samples - num_fade], sound[num_fade : num_samples - num_fade]
+    start = min(max(num_fade - first, 0), num_samples)
+    end = max(min(length - num_fade - first, num_samples), start)
+    for i in range(start):
+        out[i] += gain * (fade[first + i] * np.float32(sound[i]))
+    middle, between = out[start:end], sound[start:end]
     for i in range(len(middle)):
         middle[i] += gain * np.float32(between[i])
-    for i in range(num_fade):
-        last = num_samples - 1 - i
-        out[last] += gain * (fade[i] * np.float32(sound[last]))
+    for i in range(end, num_samples):
+        out[i] += gain * (fade[length - 1 - first - i] * np.float32(sound[i]))
 
 
 @_compiled
@@ -55,14 +72,22 @@ def peak(samples: Float32[np.ndarray, " sample"]) -> float:
 
 
 @_compiled
-def rounded(samples: Float32[np.ndarray, " sample"], gain: np.float32) -> Int16[np.ndarray, " sample"]:
-    """gain * samples, which must be under 65,536 then, as int16: to the nearest, to even in the middle, clipped."""
-    out = np.empty(len(samples), np.int16)
+def round_into(out: Int16[np.ndarray, " sample"], samples: Float32[np.ndarray, " sample"], gain: np.float32) -> None:
+    """out = gain * samples, which must be under 65,536 then: to the nearest, to even in the middle, clipped."""
     scale = gain * np.float32(32768)
     for i in range(len(samples)):
         value = np.int32(np.rint(samples[i] * scale))
         out[i] = np.int16(max(min(value, np.int32(32767)), np.int32(-32768)))
-    return out
+
+
+@_compiled
+def add_peaks(total: Float64[np.ndarray, " step"], first: int, peaks: Float32[np.ndarray, " own"], gain: float) -> None:
+    """total[first:] += gain * peaks of a sound that begins in step `first`: each is in its step or the next."""
+    num_own = len(peaks)
+    for i in range(min(num_own + 1, len(total) - first)):
+        before = peaks[i - 1] if i > 0 else np.float32(0)
+        here = peaks[i] if i < num_own else np.float32(0)
+        total[first + i] += gain * max(before, here)
 
 
 @_compiled

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.activity import a_weighted_dbfs
-from curation.bands import NUM_BANDS, band_energies
+from curation.bands import NUM_BANDS, band_energies, step_peaks
 from curation.loops import looped
 from curation.loudness import block_powers, starting_energies, step_energies, step_samples
 from curation.source_clip import Role
@@ -31,6 +31,7 @@ class Measures(NamedTuple):
     starts: Floats  # the same by `loudness.starting_energies`
     loop_energies: Floats  # of the loop that a background becomes where it is too short
     loop_starts: Floats
+    peaks: Stored  # of steps, without fades, by `bands.step_peaks`
     bands: Stored  # (step, band), by `bands.band_energies`
 
     def parts(self) -> list[Floats]:
@@ -51,26 +52,32 @@ class Measures(NamedTuple):
 def measure_clip(samples: Floats, role: Role, sample_rate: int) -> Measures:
     """What the bank stores of a clip; of an impulse response nothing, of what is shorter than two fades its bands."""
     if role == "impulse_response":
-        return Measures(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, np.zeros((0, NUM_BANDS), np.float32))
-    bands = band_energies(samples, sample_rate)
+        return _nothing_but(_NONE, np.zeros((0, NUM_BANDS), np.float32))
+    bands, peaks = band_energies(samples, sample_rate), step_peaks(samples, sample_rate)
     energies, starts = step_energies(samples, sample_rate), starting_energies(samples, sample_rate)
     if role == "background":
         loop = np.concatenate(looped(samples, sample_rate))
         # heard twice: the filter must know what comes before the loop's start
         loop_energies = step_energies(np.tile(loop, 2), sample_rate)[len(loop) // step_samples(sample_rate) :]
-        return Measures(_NONE, _NONE, energies, starts, loop_energies, starting_energies(loop, sample_rate), bands)
+        loop_starts = starting_energies(loop, sample_rate)
+        return Measures(_NONE, _NONE, energies, starts, loop_energies, loop_starts, peaks, bands)
     num_fade = int(FADE * sample_rate)
     if len(samples) < 2 * num_fade:
-        return Measures(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, bands)
+        return _nothing_but(peaks, bands)
     faded = samples.astype(np.float64)
     fade_ends(faded, quarter_sine(num_fade))
-    return measure_event(faded, sample_rate)._replace(energies=energies, starts=starts)
+    return measure_event(faded, sample_rate)._replace(energies=energies, starts=starts, peaks=peaks)
 
 
 def measure_event(faded: Floats, sample_rate: int) -> Measures:
     """Measure a signal whose ends are faded; full scale is 1.0."""
-    powers, levels = block_powers(faded, sample_rate), a_weighted_dbfs(faded, sample_rate)
-    return Measures(powers, levels, _NONE, _NONE, _NONE, _NONE, band_energies(faded, sample_rate))
+    return _nothing_but(step_peaks(faded, sample_rate), band_energies(faded, sample_rate))._replace(
+        powers=block_powers(faded, sample_rate), levels_dbfs=a_weighted_dbfs(faded, sample_rate)
+    )
+
+
+def _nothing_but(peaks: Stored, bands: Stored) -> Measures:
+    return Measures(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, peaks, bands)
 
 
 def fade_ends(samples: Floats, fade: Floats) -> None:

@@ -17,10 +17,12 @@ import numpy.typing as npt
 
 from curation import kernels
 from curation.activity import active_runs
-from curation.backgrounds import HIGHEST_PEAK, Backgrounds, Behind
+from curation.backgrounds import Backgrounds, Behind
+from curation.bands import step_length
 from curation.bank import Bank
 from curation.config import Recipe
 from curation.events import Events, Heard, event_pcm
+from curation.layers import Layer, Layers
 from curation.loudness import gated_lufs
 from curation.measures import Measures, quarter_sine
 from curation.plan import Plan
@@ -41,7 +43,6 @@ class Mixer:
     def __init__(self, bank: Bank, recipe: Recipe) -> None:
         self.bank, self.recipe = bank, recipe
         self._backgrounds, self._events = Backgrounds(bank), Events(bank)
-        self._mixed = np.zeros(0, np.float32)  # used again and again: new memory costs more than the arithmetic
 
     def mix(self, plan: Plan, *, audio: bool = True) -> Mixture:
         """A plan's soundscape, rounded once to int16, and labels measured from what is mixed; or the labels alone."""
@@ -55,16 +56,13 @@ class Mixer:
             plan.background.lufs + event.snr_db - sound.lufs for event, sound in zip(plan.events, heard, strict=True)
         ]
         gains = [from_db(gain_db) for gain_db in gains_db]
-        mix_gain, is_mixed = 1.0, False
-        if _highest_peak(plan, from_db(behind_db), gains, heard) > _SURELY_BELOW:
-            self._mix(plan, behind, from_db(behind_db), heard, gains)
-            peak, is_mixed = kernels.peak(self._mixed), True
+        mix_gain = 1.0
+        if self._highest_peak(plan, from_db(behind_db) * behind.peak, gains, heard) > _SURELY_BELOW:
+            peak = self._layers(plan, behind, from_db(behind_db), heard, gains).peak()
             mix_gain = 1.0 if peak <= 1 else 1.0 / (peak + _CLIPPING_MARGIN)
 
         def samples() -> Pcm:
-            if not is_mixed:
-                self._mix(plan, behind, from_db(behind_db), heard, gains)
-            return kernels.rounded(self._mixed, np.float32(mix_gain))
+            return self._layers(plan, behind, from_db(behind_db), heard, gains).mixed(mix_gain)
 
         factor = mix_gain * from_db(behind_db)
         return Rendered(
@@ -83,24 +81,30 @@ class Mixer:
             ],
         )
 
-    def _mix(self, plan: Plan, behind: Behind, behind_gain: float, heard: list[Heard], gains: list[float]) -> None:
-        """Fill the mixture."""
-        if len(self._mixed) != plan.num_samples:
-            self._mixed = np.empty(plan.num_samples, np.float32)
+    def _layers(self, plan: Plan, behind: Behind, behind_gain: float, heard: list[Heard], gains: list[float]) -> Layers:
+        layers = Layers(plan.num_samples)
         if behind.samples is not None:
-            kernels.fill(self._mixed, behind.samples, np.float32(behind_gain))
+            layers.behind.append(Layer(0, behind.samples, behind_gain))
         else:
             position = 0
             for piece in self._backgrounds.pieces(plan):
-                kernels.fill(self._mixed[position : position + len(piece)], piece, np.float32(behind_gain * _TO_FLOAT))
+                layers.behind.append(Layer(position, piece, behind_gain * _TO_FLOAT))
                 position += len(piece)
         for event, sound, gain in zip(plan.events, heard, gains, strict=True):
             fade = quarter_sine(event.fade)
-            part = self._mixed[event.start : event.start + event.num_samples]
             if sound.samples is not None:
-                kernels.add(part, sound.samples, np.float32(gain), fade)
+                layers.events.append((Layer(event.start, sound.samples, gain), fade))
             else:
-                kernels.add(part, event_pcm(event, self.bank), np.float32(gain * _TO_FLOAT), fade)
+                layers.events.append((Layer(event.start, event_pcm(event, self.bank), gain * _TO_FLOAT), fade))
+        return layers
+
+    def _highest_peak(self, plan: Plan, behind: float, gains: list[float], heard: list[Heard]) -> float:
+        """What the mixture's peak can be at most, by the peaks of each sound's steps."""
+        step = step_length(self.bank.sample_rate)
+        total = np.full(plan.num_samples // step + 1, behind)
+        for event, gain, sound in zip(plan.events, gains, heard, strict=True):
+            kernels.add_peaks(total, event.start // step, sound.measures.peaks, gain)
+        return float(total.max())
 
     def _amplified(self, measures: Measures, gain_db: float, factor: float) -> Measured:
         threshold_dbfs = self.recipe.activity_dbfs - 20 * math.log10(factor)
@@ -111,20 +115,6 @@ class Mixer:
             bands=measures.bands,
             factor=factor,
         )
-
-
-def _highest_peak(plan: Plan, behind_gain: float, gains: list[float], heard: list[Heard]) -> float:
-    """What the mixture's peak can be at most: the background's is at most that of a loop if nothing filtered it."""
-    if plan.microphone is not None:
-        return math.inf
-    highest = 0.0
-    spans = [
-        (event.start, event.start + event.num_samples, gain * sound.peak)
-        for event, gain, sound in zip(plan.events, gains, heard, strict=True)
-    ]
-    for point, _, _ in spans:
-        highest = max(highest, sum(peak for start, end, peak in spans if start <= point < end))
-    return HIGHEST_PEAK * behind_gain + highest
 
 
 def from_db(gain_db: float) -> float:

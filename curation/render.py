@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Renderer:
 
     def __init__(self, job: Job) -> None:
         self._soundscapes = Soundscapes(job)
+        self._one_at_a_time = threading.Lock()  # training reads ahead in a thread while it validates
 
     @classmethod
     def open(cls, data: Path, bank: Path | None = None) -> "Renderer":
@@ -41,7 +43,8 @@ class Renderer:
         """The soundscape's audio; raises FlamError if it is not what the row describes."""
         if not row.soundscape_id.isdecimal():
             raise FlamError(f"soundscape {row.soundscape_id!r} was not made by `flam-cli simulate`: it has no audio")
-        made = self._soundscapes.make(int(row.soundscape_id), audio=True)
+        with self._one_at_a_time:
+            made = self._soundscapes.make(int(row.soundscape_id), audio=True)
         if made.samples is None or not _alike(_heard(made.row), _heard(row)):
             raise FlamError(
                 f"soundscape {row.soundscape_id} comes out other than its row says: the row was changed, or another "

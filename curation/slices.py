@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 _END_STEPS = 4  # measured anew at either end; the filters forget in one (to 1e-9), and their windows are shorter
 _SHORTEST_STEPS = 3 * _END_STEPS
+_PEAKS_A_STEP = round(0.1 / STEP)
 _NONE = np.zeros(0, np.float32)
 
 
@@ -56,7 +57,8 @@ def measured_slice(
         starts=_NONE,
         loop_energies=_NONE,
         loop_starts=_NONE,
-        bands=_spliced(whole.bands, (bands[0], bands[1]), first, num_steps, round(0.1 / STEP)),
+        peaks=whole.peaks[first * _PEAKS_A_STEP : (first + num_steps) * _PEAKS_A_STEP],
+        bands=_spliced(whole.bands, (bands[0], bands[1]), first, num_steps, _PEAKS_A_STEP),
     )
 
 

@@ -24,7 +24,8 @@ def test_a_mixture_is_the_sum_of_its_amplified_and_faded_parts() -> None:
     background, event, fade = pcm_of(1000), pcm_of(300), quarter_sine(40)
     out = np.full(1200, 7, np.float32)
     kernels.fill(out[100:1100], background, np.float32(1e-5))
-    kernels.add(out[250:550], event, np.float32(2e-5), fade)
+    for first, last in ((0, 25), (25, 130), (130, 131), (131, 280), (280, 300)):  # in parts, some of them within a fade
+        kernels.add(out[250 + first : 250 + last], event[first:last], np.float32(2e-5), fade, first, 300)
     expected = np.full(1200, 7.0)
     expected[100:1100] = background * 1e-5
     shape = np.concatenate([fade, np.ones(220), fade[::-1]])
@@ -37,7 +38,7 @@ def test_read_only_samples_of_the_bank_can_be_mixed() -> None:
     event.setflags(write=False)
     out = np.zeros(10, np.float32)
     kernels.fill(out, event, np.float32(1))
-    kernels.add(out, event, np.float32(1), quarter_sine(0))
+    kernels.add(out, event, np.float32(1), quarter_sine(0), 0, 10)
     np.testing.assert_array_equal(out, 2 * event.astype(np.float32))
 
 
@@ -48,9 +49,11 @@ def test_the_peak_is_the_largest_absolute_value(values: list[float]) -> None:
 
 def test_rounding_is_to_the_nearest_to_even_in_the_middle_and_clipped() -> None:
     units = np.array([0.5, 1.5, 2.5, -0.5, -1.5, 0.49, 0.51, 32766.7, 32767.6, 40000, -32768, -32769, -99999, 2.0e9])
-    found = kernels.rounded((units / 32768).astype(np.float32), np.float32(1))
+    found = np.empty(len(units), np.int16)
+    kernels.round_into(found, (units / 32768).astype(np.float32), np.float32(1))
     np.testing.assert_array_equal(found, [0, 2, 2, 0, -2, 0, 1, 32767, 32767, 32767, -32768, -32768, -32768, 32767])
-    np.testing.assert_array_equal(kernels.rounded(np.array([0.5], np.float32), np.float32(0.5)), [8192])
+    kernels.round_into(found, np.full(len(units), 0.5, np.float32), np.float32(0.5))
+    np.testing.assert_array_equal(found, np.full(len(units), 8192))
 
 
 def gated_by_hand(powers: list[float], gain: float, absolute: float, relative: float) -> float:

@@ -33,6 +33,8 @@ def test_only_the_ends_are_measured_anew(tmp_path: Path, rate: int, fade: float)
         np.testing.assert_allclose(measures.powers, expected.powers, rtol=1e-6)
         np.testing.assert_allclose(measures.levels_dbfs, expected.levels_dbfs, atol=2e-3)
         np.testing.assert_allclose(measures.bands, expected.bands, rtol=2e-3, atol=1e-7)
+        assert (measures.peaks >= expected.peaks).all()  # without fades they are higher
+        np.testing.assert_array_equal(measures.peaks[20:-20], expected.peaks[20:-20])
 
 
 def test_a_slice_off_the_grid_or_too_short_is_measured_as_a_whole(tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""Sounds on top of each other, added up a tile at a time: what is added to stays in the processor's cache."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from curation import kernels
+
+Fade = npt.NDArray[np.float32]
+
+_TILE = 1 << 17  # samples
+
+
+class Layer(NamedTuple):
+    """A sound, where it starts, and what it is multiplied by."""
+
+    start: int
+    samples: npt.NDArray[Any]  # int16 or float32
+    gain: float
+
+
+class Layers:
+    """A mixture to be: parts of a background, one after another, and events with the fades of their ends."""
+
+    def __init__(self, num_samples: int) -> None:
+        self.num_samples = num_samples
+        self.behind: list[Layer] = []
+        self.events: list[tuple[Layer, Fade]] = []
+
+    def peak(self) -> float:
+        """The largest absolute value of the sum."""
+        return max(kernels.peak(tile) for _, tile in self._tiles())
+
+    def mixed(self, gain: float) -> npt.NDArray[np.int16]:
+        """The sum, full scale 1.0, times a factor, rounded once."""
+        out = np.empty(self.num_samples, np.int16)
+        for first, tile in self._tiles():
+            kernels.round_into(out[first : first + len(tile)], tile, np.float32(gain))
+        return out
+
+    def _tiles(self) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """The first sample of each tile, and the sum there; valid until the next is asked for."""
+        buffer = np.empty(min(_TILE, self.num_samples), np.float32)
+        for first in range(0, self.num_samples, _TILE):
+            last = min(first + _TILE, self.num_samples)
+            tile = buffer[: last - first]
+            for start, samples, gain in self.behind:
+                begin, end = max(start, first), min(start + len(samples), last)
+                if begin < end:
+                    kernels.fill(
+                        tile[begin - first : end - first], samples[begin - start : end - start], np.float32(gain)
+                    )
+            for (start, samples, gain), fade in self.events:
+                begin, end = max(start, first), min(start + len(samples), last)
+                if begin < end:
+                    part, there = samples[begin - start : end - start], tile[begin - first : end - first]
+                    kernels.add(there, part, np.float32(gain), fade, begin - start, len(samples))
+            yield first, tile
