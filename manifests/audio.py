@@ -119,12 +119,22 @@ def write(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -
             with path.open("wb") as raw, wave.open(raw, "wb") as file:
                 file.setparams((1, 2, sample_rate, len(samples), "NONE", ""))
                 file.writeframesraw(np.ascontiguousarray(samples, "<i2").data)
-        else:  # not by libsndfile: of a full disk it says "System error"
-            content, kind = io.BytesIO(), path.suffix.removeprefix(".")
-            soundfile.write(content, samples, sample_rate, format=kind, subtype="PCM_16", compression_level=_FLAC_LEVEL)
-            path.write_bytes(content.getbuffer())
+        else:
+            _write_compressed(path, samples, sample_rate)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise FlamError(f"cannot write {path}: {_reason(error)}; what was finished before is kept") from None
+
+
+def _write_compressed(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -> None:
+    settings = {"format": path.suffix.removeprefix("."), "subtype": "PCM_16", "compression_level": _FLAC_LEVEL}
+    try:
+        soundfile.write(str(path), samples, sample_rate, **settings)
+    except (
+        soundfile.SoundFileError
+    ):  # of a full disk libsndfile says "System error": this way the system's word is heard
+        content = io.BytesIO()
+        soundfile.write(content, samples, sample_rate, **settings)
+        path.write_bytes(content.getbuffer())
 
 
 def _blocks_of(recording: Recording) -> Iterator[Float[np.ndarray, " sample"]]:
