@@ -129,7 +129,7 @@ def _write_compressed(path: Path, samples: Int16[np.ndarray, " sample"], sample_
     settings = {"format": path.suffix.removeprefix("."), "subtype": "PCM_16", "compression_level": _FLAC_LEVEL}
     try:
         soundfile.write(str(path), samples, sample_rate, **settings)
-    except (
+    except soundfile.SoundFileError:  # libsndfile says "System error" of a full disk: this way the system says it
         soundfile.SoundFileError
     ):  # of a full disk libsndfile says "System error": this way the system's word is heard
         content = io.BytesIO()
