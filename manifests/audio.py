@@ -130,8 +130,6 @@ def _write_compressed(path: Path, samples: Int16[np.ndarray, " sample"], sample_
     try:
         soundfile.write(str(path), samples, sample_rate, **settings)
     except soundfile.SoundFileError:  # libsndfile says "System error" of a full disk: this way the system says it
-        soundfile.SoundFileError
-    ):  # of a full disk libsndfile says "System error": this way the system's word is heard
         content = io.BytesIO()
         soundfile.write(content, samples, sample_rate, **settings)
         path.write_bytes(content.getbuffer())
