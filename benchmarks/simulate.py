@@ -39,9 +39,9 @@ say, cpu_seconds = engines.say, engines.cpu_seconds
 LEAST = {"memory": 150.0, "virtual": 100.0, "shards": 50.0, "flac": 12.0}
 NUM_STAGE: dict[AudioFormat, tuple[int, int]] = {
     "none": (2000, 12_000),
-    "shards": (200, 1200),
-    "wav": (200, 700),
-    "flac": (100, 400),
+    "shards": (1000, 3000),
+    "wav": (1000, 2000),
+    "flac": (1000, 2000),
 }
 
 
