@@ -1,6 +1,6 @@
 """Effects on real recordings: their CPU time beside sox's, and how far pitch and stretch agree with what Scaper gets.
 
-    python benchmarks/effects.py                     the real-recordings bank in ../shared/data
+    python benchmarks/effects.py                     the bank of the real-recordings benchmark
     python benchmarks/effects.py --data FOLDER       any folder of audio files
 
 Everything is at 32 kHz and in one process. sox is libsox through cysox, called as Scaper calls it, with the signal

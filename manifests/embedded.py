@@ -25,6 +25,7 @@ from manifests.schema import Soundscape, arrow_schema, to_table
 
 COLUMN = "audio"
 _GROUP_BYTES = 8 << 20  # of audio: a reader of one row reads its row group
+_BATCH_BYTES = 32 << 20  # of audio that is written at once: a table of few rows costs as much as one of many
 _HEADER_BYTES = 44
 _AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 Pcm = Int16[np.ndarray, " sample"]
@@ -51,21 +52,23 @@ class ShardWriter:
         self._rows.append(row)
         self._sounds.append(samples)
         self._bytes += samples.nbytes + _HEADER_BYTES
-        if self._bytes >= _GROUP_BYTES:
-            self._write_group()
+        if self._bytes >= _BATCH_BYTES:
+            self._write_batch()
 
     def close(self) -> None:
         """Write what is left and the footer."""
         if self._rows:
-            self._write_group()
+            self._write_batch()
         self._writer.close()
 
-    def _write_group(self) -> None:
+    def _write_batch(self) -> None:
         names = pa.array([f"{row.soundscape_id}.wav" for row in self._rows], pa.string())
         rates = [row.sample_rate for row in self._rows]
         audio = pa.StructArray.from_arrays([_wav_array(self._sounds, rates), names], fields=list(_AUDIO))
         table = to_table(self._rows, Soundscape).append_column(pa.field(COLUMN, _AUDIO), audio)
-        self._writer.write_table(table.cast(_schema()), row_group_size=len(self._rows))
+        self._writer.write_table(
+            table.cast(_schema()), row_group_size=-(-_GROUP_BYTES * len(self._rows) // self._bytes)
+        )
         self._rows, self._sounds, self._bytes = [], [], 0
 
 
