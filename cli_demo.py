@@ -38,7 +38,7 @@ def run(out: Path, *, seed: int, workers: int) -> None:
     say(f"1. Sound bank: {len(report.bank.clips)} sounds of {len(report.counts())} kinds, synthesised")
     recipe = load_recipe("finelap-100k")
     made = simulate(out / "bank", out / "data", recipe=recipe, num=_NUM_SOUNDSCAPES, seed=seed, workers=workers)
-    say(f"2. Dataset: {made.num_soundscapes} soundscapes of {recipe.duration:g} s with exact labels")
+    say(f"2. Dataset: {made.num_soundscapes} soundscapes with exact labels")
     captions = caption(out / "data", seed=seed)
     say(f"3. Captions, such as: {captions.examples[0].text}" if captions.examples else "3. Captions: there before")
     say("4. Training")

@@ -40,7 +40,7 @@ class Measured(NamedTuple):
 class Rendered:
     """What an engine makes of a plan."""
 
-    samples: Callable[[], Pcm]  # to be called before the engine renders another plan
+    samples: Callable[[], Pcm]  # labels alone need none
     mix_gain: float
     background: Measured
     events: list[Measured]

@@ -162,7 +162,7 @@ def render_shard(shard: Shard) -> SimulateReport:
             for one in made:
                 writer.add(one.row, one.audio)
     else:
-        write_rows(path, list(_with_files(made, folder, shard)), Soundscape)
+        write_rows(path, _with_files(made, folder, shard), Soundscape)
     return report
 
 
@@ -176,8 +176,8 @@ def _counted(soundscapes: Soundscapes, index: int, report: SimulateReport) -> Ma
     return made
 
 
-def _with_files(made: Iterator[Made], folder: DatasetFolder, shard: Shard) -> Iterator[Soundscape]:
-    """The rows, after all their audio files are on the disk."""
+def _with_files(made: Iterator[Made], folder: DatasetFolder, shard: Shard) -> list[Soundscape]:
+    """The rows, once all their audio files are on the disk."""
     audio = _audio_folder(folder, shard)
     audio.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(audio, shard)
@@ -192,7 +192,7 @@ def _with_files(made: Iterator[Made], folder: DatasetFolder, shard: Shard) -> It
             rows.append(one.row)
     for future in published:
         future.result()
-    yield from rows
+    return rows
 
 
 _OPEN: list[Soundscapes] = []
