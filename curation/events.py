@@ -50,7 +50,7 @@ class Events:
         clip = self.bank.clips[event.clip]
         if event.num_samples == clip.num_samples and event.fade == self._stored_fade:
             if event.clip not in self._clips:
-                _make_room(self._clips, _KNOWN_CLIPS)
+                _forget_if_full(self._clips, _KNOWN_CLIPS)
                 measures = self.bank.measures(clip)
                 is_measured = len(measures.powers) > 0  # not if it is shorter than two fades
                 known = Heard(lufs=clip.lufs, measures=measures, samples=None)
@@ -58,7 +58,7 @@ class Events:
             return self._clips[event.clip]
         key = (event.clip, event.source_start, event.num_samples, event.fade)
         if key not in self._slices:
-            _make_room(self._slices, _KNOWN_SLICES)
+            _forget_if_full(self._slices, _KNOWN_SLICES)
             self._slices[key] = self._heard_slice(event)
         return self._slices[key]
 
@@ -69,7 +69,7 @@ class Events:
             self._processed.clear()
         key = (event.clip, event.source_start, event.source_samples, event.num_samples, event.fade, event.effects)
         if key not in self._processed:
-            _make_room(self._processed, _KNOWN_PROCESSED)
+            _forget_if_full(self._processed, _KNOWN_PROCESSED)
             samples = self._process(event, plan)
             self._processed[key] = self._measured(samples, event.fade, samples)
         return self._processed[key]
@@ -128,7 +128,7 @@ def event_pcm(event: PlannedEvent, bank: Bank) -> npt.NDArray[np.int16]:
     return bank.samples(bank.clips[event.clip], event.source_start, event.source_samples)
 
 
-def _make_room(known: dict[Any, Any], most: int) -> None:
+def _forget_if_full(known: dict[Any, Any], most: int) -> None:
     """Forget all once there is too much."""
     if len(known) >= most:
         known.clear()

@@ -15,7 +15,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Sound = Int16[np.ndarray, " part"] | Float32[np.ndarray, " part"]  # of the bank, or as effects left it
 
 
-def _compiled(function: Function) -> Function:
+def compiled(function: Function) -> Function:
     """Compiled once for all processes, or for this one where no folder can be written to keep it in."""
     try:
         return cast("Function", numba.njit(cache=True, nogil=True)(function))
@@ -23,14 +23,14 @@ def _compiled(function: Function) -> Function:
         return cast("Function", numba.njit(nogil=True)(function))
 
 
-@_compiled
+@compiled
 def fill(out: Float32[np.ndarray, " part"], sound: Sound, gain: np.float32) -> None:
     """out = gain * sound. In these loops, an index that can only count up lets the compiler use vectors."""
     for i in range(len(out)):
         out[i] = gain * np.float32(sound[i])
 
 
-@_compiled
+@compiled
 def add(
     out: Float32[np.ndarray, " part"],
     sound: Sound,
@@ -61,7 +61,7 @@ def add(
         out[i] += gain * (fade[length - 1 - first - i] * np.float32(sound[i]))
 
 
-@_compiled
+@compiled
 def peak(samples: Float32[np.ndarray, " sample"]) -> float:
     """The largest absolute value. Found on the bits, which are in the order of the values: that can be vectorised."""
     bits = samples.view(np.int32)
@@ -71,7 +71,7 @@ def peak(samples: Float32[np.ndarray, " sample"]) -> float:
     return float(np.array([largest], dtype=np.int32).view(np.float32)[0])
 
 
-@_compiled
+@compiled
 def round_into(out: Int16[np.ndarray, " sample"], samples: Float32[np.ndarray, " sample"], gain: np.float32) -> None:
     """out = gain * samples, which must be under 65,536 then: to the nearest, to even in the middle, clipped."""
     scale = gain * np.float32(32768)
@@ -80,7 +80,7 @@ def round_into(out: Int16[np.ndarray, " sample"], samples: Float32[np.ndarray, "
         out[i] = np.int16(max(min(value, np.int32(32767)), np.int32(-32768)))
 
 
-@_compiled
+@compiled
 def add_peaks(total: Float64[np.ndarray, " step"], first: int, peaks: Float32[np.ndarray, " own"], gain: float) -> None:
     """total[first:] += gain * peaks of a sound that begins in step `first`: each is in its step or the next."""
     num_own = len(peaks)
@@ -90,7 +90,7 @@ def add_peaks(total: Float64[np.ndarray, " step"], first: int, peaks: Float32[np
         total[first + i] += gain * max(before, here)
 
 
-@_compiled
+@compiled
 def add_bands(
     total: Float64[np.ndarray, "step band"], first: int, bands: Float32[np.ndarray, "own band"], power: float
 ) -> None:
@@ -101,7 +101,7 @@ def add_bands(
             total[first + i, k] += power * bands[i, k]
 
 
-@_compiled
+@compiled
 def stands_above(  # noqa: PLR0913 (a compiled loop takes arrays and numbers, no records)
     total: Float64[np.ndarray, "step band"],
     place: int,
@@ -145,7 +145,7 @@ def stands_above(  # noqa: PLR0913 (a compiled loop takes arrays and numbers, no
     return decibels
 
 
-@_compiled
+@compiled
 def gated_power(powers: Float[np.ndarray, " block"], gain: float, absolute: float, relative: float) -> float:
     """Mean of the blocks, amplified by `gain` in power, that pass both gates (BS.1770 eq. 5 to 7); 0 if none does.
 
@@ -171,7 +171,7 @@ def gated_power(powers: Float[np.ndarray, " block"], gain: float, absolute: floa
     return total / count if count else 0.0
 
 
-@_compiled
+@compiled
 def runs_above(
     levels: Float[np.ndarray, " level"], threshold: float, gap: int, blip: int
 ) -> Int64[np.ndarray, "run two"]:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -83,7 +84,8 @@ def render(
         raise FlamError(f"{data} has its audio already: only a dataset by `simulate --audio none` is rendered later")
     job = dataset_job(data, bank)
     with locked(data, "flam-cli render"):
-        wanted = [row for row in folder.soundscapes() if split in (None, row.split)][:num]
+        of_split = (row for row in folder.soundscapes() if split in (None, row.split))
+        wanted = list(islice(of_split, num))  # of a large dataset no more is read than asked for
         missing = [row for row in wanted if not inside(data, row.audio_path, what="audio_path").is_file()]
         tasks = [missing[first : first + _CHUNK] for first in range(0, len(missing), _CHUNK)]
         done = run_tasks(

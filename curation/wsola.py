@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from curation.kernels import _compiled, peak
+from curation.kernels import compiled, peak
 
 _BOX = 8  # samples; an overlap is a whole number of boxes
 _TILE = 32  # starts that are compared together
@@ -71,7 +71,7 @@ def stretched(
     return _spliced(padded, _boxes(padded), num_segments, tempo, segment, overlap, search, margin)[:num_out]
 
 
-@_compiled
+@compiled
 def _boxes(signal: Float32[np.ndarray, " sample"]) -> Float32[np.ndarray, " box"]:
     """Sums of eight samples from each sample on."""
     sums = np.empty(len(signal) - _BOX + 1, np.float32)
@@ -83,7 +83,7 @@ def _boxes(signal: Float32[np.ndarray, " sample"]) -> Float32[np.ndarray, " box"
     return sums
 
 
-@_compiled
+@compiled
 def _spliced(
     signal: Float32[np.ndarray, " sample"],
     boxes: Float32[np.ndarray, " box"],
@@ -113,7 +113,7 @@ def _spliced(
     return out
 
 
-@_compiled
+@compiled
 def _best_lag(
     signal: Float32[np.ndarray, " sample"],
     boxes: Float32[np.ndarray, " box"],
@@ -155,7 +155,7 @@ def _best_lag(
     return min(best, len(bounds) - 1)
 
 
-@_compiled
+@compiled
 def _any_within(values: Float32[np.ndarray, " value"], limit: np.float32) -> bool:
     """Whether one is not above the limit. All are looked at: that is vectorised."""
     num_within = np.int32(0)
@@ -165,7 +165,7 @@ def _any_within(values: Float32[np.ndarray, " value"], limit: np.float32) -> boo
     return bool(num_within > 0)
 
 
-@_compiled
+@compiled
 def _bounds(
     boxes: Float32[np.ndarray, " box"], fixed: int, moving: int, overlap: int, out: Float32[np.ndarray, " lag"]
 ) -> None:
@@ -186,7 +186,7 @@ def _bounds(
             out[lag] = total
 
 
-@_compiled
+@compiled
 def _distances(
     signal: Float32[np.ndarray, " sample"],
     fixed: int,
