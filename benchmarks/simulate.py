@@ -6,7 +6,8 @@
 Scaper makes each planned soundscape as its users do: from the original recordings, to a WAV and a JAMS file. Beside it:
 `memory`, the mixer alone, from plans to samples and labels; and the whole stage of `flam-cli simulate` in one process
 (plan, mix, labels, Parquet, audio), `virtual`, `shards`, `wav` and `flac`. CPU is user and system time; what a process
-pays once (imports, opening the bank) is taken out by making two numbers of soundscapes. Ratios are Scaper's CPU over
+pays once (imports, opening the bank) is taken out by making two numbers of soundscapes; of several rounds the median.
+Ratios are Scaper's CPU over
 ours. The last line is one JSON object; exit code 1 if a ratio is less than it has to be.
 """
 
@@ -16,7 +17,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,18 @@ from curation.config import Recipe, load_recipe
 from curation.mix import Mixer
 from curation.plan import Plan, plan
 from curation.runner import _worker_environment
-from curation.simulate import simulate
+from curation.simulate import BATCH, simulate
 from curation.soundscapes import AudioFormat
 
-say, cpu_seconds = engines.say, engines.cpu_seconds
+say, cpu_seconds, user_and_system = engines.say, engines.cpu_seconds, engines.user_and_system
 LEAST = {"memory": 150.0, "virtual": 100.0, "shards": 50.0, "flac": 12.0}
 NUM_STAGE: dict[AudioFormat, tuple[int, int]] = {
-    "none": (2000, 12_000),
-    "shards": (1000, 3000),
-    "wav": (1000, 2000),
-    "flac": (1000, 2000),
+    "none": (1000, 6000),
+    "shards": (200, 1400),
+    "wav": (200, 800),
+    "flac": (200, 800),
 }
+ROUNDS = 5
 
 
 def main() -> None:
@@ -169,8 +170,9 @@ def in_memory(plans: list[Plan], bank: Bank, recipe: Recipe) -> float:
     found = []
     for _ in range(6):
         before = cpu_seconds()
-        for made in plans:
-            mixer.mix(made)
+        for first in range(0, len(plans), BATCH):  # as the stage does
+            for mixture in [mixer.mix(made) for made in plans[first : first + BATCH]]:
+                mixture.samples()
         found.append(1000 * (cpu_seconds() - before) / len(plans))
     say(f"memory   {found[0]:8.3f} ms when every clip is met for the first time, loading the compiled code included")
     return sorted(found[1:])[2]
@@ -178,14 +180,25 @@ def in_memory(plans: list[Plan], bank: Bank, recipe: Recipe) -> float:
 
 def of_stage(bank: Bank, recipe: Recipe, audio_format: AudioFormat, counts: tuple[int, int], out: Path) -> float:
     """CPU ms of the whole stage for one more soundscape."""
-    spent = []
-    for num in (counts[1], *counts):
-        started = time.perf_counter(), cpu_seconds()
+
+    def spent(num: int) -> tuple[float, float]:
+        before = user_and_system()
         simulate(bank.root, out, recipe=recipe, num=num, audio_format=audio_format, workers=1)
-        spent.append(cpu_seconds() - started[1])
+        user, system = user_and_system()
         shutil.rmtree(out)
-    del spent[0]  # warms up: memory that was never used before costs a virtual machine much more
-    return 1000 * (spent[1] - spent[0]) / (counts[1] - counts[0])
+        return user - before[0], system - before[1]
+
+    few, many = counts
+    spent(many)  # warms up: memory that was never used before costs a virtual machine much more
+    found = []
+    for _ in range(ROUNDS):
+        less, more = spent(few), spent(many)
+        found.append([1000 * (b - a) / (many - few) for a, b in zip(less, more, strict=True)])
+    found.sort(key=sum)
+    user, system = found[ROUNDS // 2]
+    say(f"{audio_format:8} {user:8.3f} ms in the program, {system:.3f} in the kernel; {sum(found[0]):.3f} to "
+        f"{sum(found[-1]):.3f} in all")  # fmt: skip
+    return user + system
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from curation.bank import Bank
 from curation.filters import band_limited
 from curation.loops import looped
 from curation.loudness import block_powers, step_powers, step_samples
+from curation.measures import Measures
 from curation.plan import Plan
 from curation.source_clip import SourceClip
 
@@ -44,7 +45,13 @@ class Backgrounds:
     def behind(self, plan: Plan) -> Behind:
         """What is known of a plan's background."""
         if plan.microphone is None:
-            return Behind(powers=self._powers(plan), bands=self._bands(plan), peak=_HIGHEST_PEAK, samples=None)
+            measures = self.bank.measures(self.bank.clips[plan.background.clip])
+            return Behind(
+                powers=self._powers(plan, measures),
+                bands=self._bands(plan, measures),
+                peak=_HIGHEST_PEAK,
+                samples=None,
+            )
         samples = band_limited(
             np.concatenate(self.pieces(plan)) * np.float32(_TO_FLOAT),
             low_hz=plan.microphone.low_hz,
@@ -58,15 +65,14 @@ class Backgrounds:
             samples=samples,
         )
 
-    def _powers(self, plan: Plan) -> Floats:
+    def _powers(self, plan: Plan, measures: Measures) -> Floats:
         """Of the slice's loudness blocks, from the bank's energies."""
         rate, num_samples = self.bank.sample_rate, plan.num_samples
         step = step_samples(rate)
         if step * 10 != rate or num_samples % step:
             return block_powers(np.concatenate(self.pieces(plan)) * _TO_FLOAT, rate)
-        clip = self.bank.clips[plan.background.clip]
-        measures, first, num_steps = self.bank.measures(clip), plan.background.source_start // step, num_samples // step
-        if clip.num_samples >= num_samples:
+        first, num_steps = plan.background.source_start // step, num_samples // step
+        if self.bank.clips[plan.background.clip].num_samples >= num_samples:
             energies = measures.energies[first : first + num_steps].astype(np.float64)
             energies[0] = measures.starts[first]
         else:
@@ -75,13 +81,12 @@ class Backgrounds:
             energies[0] = measures.loop_starts[first]
         return step_powers(energies, rate)
 
-    def _bands(self, plan: Plan) -> Energies:
-        clip, step = self.bank.clips[plan.background.clip], step_length(self.bank.sample_rate)
-        bands, first = self.bank.measures(clip).bands, round(plan.background.source_start / step)
-        num_steps = -(-plan.num_samples // step)
-        if clip.num_samples >= plan.num_samples:
-            return bands[first : first + num_steps]
-        loop = bands[: len(self.bank.measures(clip).loop_energies) * step_samples(self.bank.sample_rate) // step]
+    def _bands(self, plan: Plan, measures: Measures) -> Energies:
+        step = step_length(self.bank.sample_rate)
+        first, num_steps = round(plan.background.source_start / step), -(-plan.num_samples // step)
+        if self.bank.clips[plan.background.clip].num_samples >= plan.num_samples:
+            return measures.bands[first : first + num_steps]
+        loop = measures.bands[: len(measures.loop_energies) * step_samples(self.bank.sample_rate) // step]
         return np.take(loop, np.arange(first, first + num_steps), axis=0, mode="wrap")
 
     def pieces(self, plan: Plan) -> list[Sound]:

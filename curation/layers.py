@@ -29,32 +29,30 @@ class Layers:
         self.behind: list[Layer] = []
         self.events: list[tuple[Layer, Fade]] = []
 
-    def peak(self) -> float:
-        """The largest absolute value of the sum."""
-        return max(kernels.peak(tile) for _, tile in self._tiles())
+    def peak(self, start: int, stop: int) -> float:
+        """The largest absolute value of the sum, from one sample to before another."""
+        return max(kernels.peak(tile) for _, tile in self._tiles(start, stop))
 
-    def mixed(self, gain: float) -> npt.NDArray[np.int16]:
-        """The sum, full scale 1.0, times a factor, rounded once."""
-        out = np.empty(self.num_samples, np.int16)
-        for first, tile in self._tiles():
+    def mix_into(self, out: npt.NDArray[np.int16], gain: float) -> None:
+        """out = the sum, full scale 1.0, times a factor, rounded once."""
+        for first, tile in self._tiles(0, self.num_samples):
             kernels.round_into(out[first : first + len(tile)], tile, np.float32(gain))
-        return out
 
-    def _tiles(self) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    def _tiles(self, start: int, stop: int) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         """The first sample of each tile, and the sum there; valid until the next is asked for."""
-        buffer = np.empty(min(_TILE, self.num_samples), np.float32)
-        for first in range(0, self.num_samples, _TILE):
-            last = min(first + _TILE, self.num_samples)
+        buffer = np.empty(min(_TILE, stop - start), np.float32)
+        for first in range(start, stop, _TILE):
+            last = min(first + _TILE, stop)
             tile = buffer[: last - first]
-            for start, samples, gain in self.behind:
-                begin, end = max(start, first), min(start + len(samples), last)
+            for place, samples, gain in self.behind:
+                begin, end = max(place, first), min(place + len(samples), last)
                 if begin < end:
                     kernels.fill(
-                        tile[begin - first : end - first], samples[begin - start : end - start], np.float32(gain)
+                        tile[begin - first : end - first], samples[begin - place : end - place], np.float32(gain)
                     )
-            for (start, samples, gain), fade in self.events:
-                begin, end = max(start, first), min(start + len(samples), last)
+            for (place, samples, gain), fade in self.events:
+                begin, end = max(place, first), min(place + len(samples), last)
                 if begin < end:
-                    part, there = samples[begin - start : end - start], tile[begin - first : end - first]
-                    kernels.add(there, part, np.float32(gain), fade, begin - start, len(samples))
+                    part, there = samples[begin - place : end - place], tile[begin - first : end - first]
+                    kernels.add(there, part, np.float32(gain), fade, begin - place, len(samples))
             yield first, tile

@@ -44,9 +44,9 @@ class Mixer:
         self.bank, self.recipe = bank, recipe
         self._backgrounds, self._events = Backgrounds(bank), Events(bank)
 
-    def mix(self, plan: Plan, *, audio: bool = True) -> Mixture:
-        """A plan's soundscape, rounded once to int16, and labels measured from what is mixed; or the labels alone."""
-        return finished(plan, self.bank, self.recipe, self._render, audio=audio)
+    def mix(self, plan: Plan) -> Mixture:
+        """A plan's soundscape, rounded once to int16 where its samples are asked for, and labels of what is in it."""
+        return finished(plan, self.bank, self.recipe, self._render)
 
     def _render(self, plan: Plan) -> Rendered:
         behind = self._backgrounds.behind(plan)
@@ -57,16 +57,16 @@ class Mixer:
         ]
         gains = [from_db(gain_db) for gain_db in gains_db]
         mix_gain = 1.0
-        if self._highest_peak(plan, from_db(behind_db) * behind.peak, gains, heard) > _SURELY_BELOW:
-            peak = self._layers(plan, behind, from_db(behind_db), heard, gains).peak()
+        if loud := self._loud_span(plan, from_db(behind_db) * behind.peak, gains, heard):
+            peak = self._layers(plan, behind, from_db(behind_db), heard, gains).peak(*loud)
             mix_gain = 1.0 if peak <= 1 else 1.0 / (peak + _CLIPPING_MARGIN)
 
-        def samples() -> Pcm:
-            return self._layers(plan, behind, from_db(behind_db), heard, gains).mixed(mix_gain)
+        def fill(out: Pcm) -> None:
+            self._layers(plan, behind, from_db(behind_db), heard, gains).mix_into(out, mix_gain)
 
         factor = mix_gain * from_db(behind_db)
         return Rendered(
-            samples=samples,
+            fill=fill,
             mix_gain=mix_gain,
             background=Measured(
                 gain_db=behind_db,
@@ -98,13 +98,14 @@ class Mixer:
                 layers.events.append((Layer(event.start, event_pcm(event, self.bank), gain * _TO_FLOAT), fade))
         return layers
 
-    def _highest_peak(self, plan: Plan, behind: float, gains: list[float], heard: list[Heard]) -> float:
-        """What the mixture's peak can be at most, by the peaks of each sound's steps."""
+    def _loud_span(self, plan: Plan, behind: float, gains: list[float], heard: list[Heard]) -> tuple[int, int] | None:
+        """The samples between which the mixture might clip, by the peaks of each sound's steps."""
         step = step_length(self.bank.sample_rate)
-        total = np.full(plan.num_samples // step + 1, behind)
+        total = np.full(-(-plan.num_samples // step), behind)
         for event, gain, sound in zip(plan.events, gains, heard, strict=True):
             kernels.add_peaks(total, event.start // step, sound.measures.peaks, gain)
-        return float(total.max())
+        loud = np.flatnonzero(total > _SURELY_BELOW)
+        return (int(loud[0]) * step, min(int(loud[-1] + 1) * step, plan.num_samples)) if len(loud) else None
 
     def _amplified(self, measures: Measures, gain_db: float, factor: float) -> Measured:
         threshold_dbfs = self.recipe.activity_dbfs - 20 * math.log10(factor)

@@ -4,10 +4,7 @@ import dataclasses
 import functools
 import math
 import threading
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,12 +12,12 @@ from pydantic import ValidationError
 from curation.config import Recipe
 from curation.runner import available_cores, run_tasks
 from curation.soundscapes import Job, Soundscapes
-from manifests.audio import Recording, write
+from manifests.audio import Recording
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, Split
-from manifests.store import DatasetFolder, inside, locked, publish, read_json
+from manifests.store import DatasetFolder, inside, locked, read_json, read_rows, read_table, write_audio
 
-_CHUNK = 50  # soundscapes a task
+_CHUNK = 100  # soundscapes a task
 
 
 class Renderer:
@@ -45,13 +42,13 @@ class Renderer:
         if not row.soundscape_id.isdecimal():
             raise FlamError(f"soundscape {row.soundscape_id!r} was not made by `flam-cli simulate`: it has no audio")
         with self._one_at_a_time:
-            made = self._soundscapes.make(int(row.soundscape_id), audio=True)
-        if made.samples is None or not _alike(_heard(made.row), _heard(row)):
-            raise FlamError(
-                f"soundscape {row.soundscape_id} comes out other than its row says: the row was changed, or another "
-                "version of flam-cli made it; simulate the dataset again"
-            )
-        return Recording(samples=made.samples, sample_rate=row.sample_rate, name=f"soundscape {row.soundscape_id}")
+            made = self._soundscapes.make(int(row.soundscape_id))
+            if not _alike(_heard(made.row), _heard(row)):
+                raise FlamError(
+                    f"soundscape {row.soundscape_id} comes out other than its row says: the row was changed, or "
+                    "another version of flam-cli made it; simulate the dataset again"
+                )
+            return made.recording()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,21 +81,49 @@ def render(
         raise FlamError(f"{data} has its audio already: only a dataset by `simulate --audio none` is rendered later")
     job = dataset_job(data, bank)
     with locked(data, "flam-cli render"):
-        of_split = (row for row in folder.soundscapes() if split in (None, row.split))
-        wanted = list(islice(of_split, num))  # of a large dataset no more is read than asked for
-        missing = [row for row in wanted if not inside(data, row.audio_path, what="audio_path").is_file()]
-        tasks = [missing[first : first + _CHUNK] for first in range(0, len(missing), _CHUNK)]
+        chunks, num_there = _missing(folder, split, num)
+        sizes = [len(chunk.places) for chunk in chunks]
         done = run_tasks(
             functools.partial(_render_chunk, job=job, data=data.resolve()),
-            tasks,
+            chunks,
             workers=workers or available_cores(),
             description="soundscapes",
-            sizes=[len(task) for task in tasks],
-            done=len(wanted) - len(missing),
+            sizes=sizes,
+            done=num_there,
         )
         for _ in done:
             pass
-    return RenderReport(num_rendered=len(missing), num_there=len(wanted) - len(missing))
+    return RenderReport(num_rendered=sum(sizes), num_there=num_there)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Chunk:
+    """A task: some rows of a shard, by their places in it."""
+
+    shard: Path
+    places: list[int]
+
+
+def _missing(folder: DatasetFolder, split: Split | None, num: int | None) -> tuple[list[_Chunk], int]:
+    """What has no audio yet of the first `num` soundscapes of a split, and how many of them have."""
+    chunks, num_there, left = list[_Chunk](), 0, math.inf if num is None else num
+    for shard in folder.soundscape_shards():
+        if not left:
+            break  # of a large dataset no more is read than asked for
+        table, missing = read_table(shard, Soundscape), list[int]()
+        for place, (own, path) in enumerate(
+            zip(table["split"].to_pylist(), table["audio_path"].to_pylist(), strict=True)
+        ):
+            if left and split in (None, own):
+                left -= 1
+                if inside(folder.root, path, what="audio_path").is_file():
+                    num_there += 1
+                else:
+                    missing.append(place)
+        chunks += [
+            _Chunk(shard=shard, places=missing[first : first + _CHUNK]) for first in range(0, len(missing), _CHUNK)
+        ]
+    return chunks, num_there
 
 
 def dataset_job(data: Path, bank: Path | None = None) -> Job:
@@ -123,19 +148,15 @@ def dataset_job(data: Path, bank: Path | None = None) -> Job:
     return job
 
 
-def _render_chunk(rows: Iterable[Soundscape], *, job: Job, data: Path) -> None:
-    renderer = _opened(job)
-    with ThreadPoolExecutor(max_workers=1) as disk:  # it takes one file while the next is mixed
-        published = []
-        for row in rows:
-            path = data / row.audio_path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f"new-{path.name}")
-            recording = renderer(row)
-            write(temporary, recording.samples, recording.sample_rate)
-            published.append(disk.submit(publish, temporary, path))
-    for future in published:
-        future.result()
+def _render_chunk(chunk: _Chunk, *, job: Job, data: Path) -> None:
+    renderer, rows = _opened(job), _rows(chunk.shard)
+    write_audio((data / rows[place].audio_path, renderer(rows[place])) for place in chunk.places)
+
+
+@functools.lru_cache(maxsize=1)
+def _rows(shard: Path) -> list[Soundscape]:
+    """A worker's chunks are mostly of one shard."""
+    return read_rows(shard, Soundscape)
 
 
 _OPEN: list[tuple[Job, Renderer]] = []

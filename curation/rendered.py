@@ -40,7 +40,7 @@ class Measured(NamedTuple):
 class Rendered:
     """What an engine makes of a plan."""
 
-    samples: Callable[[], Pcm]  # labels alone need none
+    fill: Callable[[Pcm], None]  # puts the soundscape's samples into an array of as many
     mix_gain: float
     background: Measured
     events: list[Measured]
@@ -48,10 +48,10 @@ class Rendered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mixture:
-    """A rendered soundscape: samples and the parts of its row that only rendering can tell."""
+    """A rendered soundscape: its audio, and the parts of its row that only rendering can tell."""
 
     plan: Plan  # of what is in it
-    samples: Pcm | None  # None if only labels were asked for
+    fill: Callable[[Pcm], None]  # puts its samples into an array of `plan.num_samples`
     background: Background
     events: list[Event]
     room: Room | None
@@ -60,10 +60,14 @@ class Mixture:
     num_masked: int  # or masked by others
     mix_gain_db: float
 
+    def samples(self) -> Pcm:
+        """Its samples, mixed now: labels alone need none."""
+        out = np.empty(self.plan.num_samples, np.int16)
+        self.fill(out)
+        return out
 
-def finished(
-    plan: Plan, bank: Bank, recipe: Recipe, render: Callable[[Plan], Rendered], *, audio: bool = True
-) -> Mixture:
+
+def finished(plan: Plan, bank: Bank, recipe: Recipe, render: Callable[[Plan], Rendered]) -> Mixture:
     """The soundscape that an engine renders from a plan, without the events that cannot be heard.
 
     Without them less may be taken off the mixture to keep it from clipping: it is rendered again.
@@ -95,7 +99,7 @@ def finished(
         )
     return Mixture(
         plan=audible,
-        samples=rendered.samples() if audio else None,
+        fill=rendered.fill,
         background=background,
         events=[
             _event_row(event, measured, spans, rendered.background, bank)

@@ -67,7 +67,7 @@ class ScaperMixer:
     def __init__(self, bank: Bank, recipe: Recipe) -> None:
         self.bank, self.recipe = bank, recipe
 
-    def mix(self, plan: Plan, *, audio: bool = True) -> Mixture:
+    def mix(self, plan: Plan) -> Mixture:
         """A plan's soundscape by Scaper, rounded once to int16; raises FlamError for effects that it does not have."""
         fades = {event.fade for event in plan.events}
         if plan.room or plan.microphone or len(fades) > 1 or any(event.effects.tilt_db for event in plan.events):
@@ -75,7 +75,7 @@ class ScaperMixer:
                 f"recipe {self.recipe.name}: Scaper has no tilt, no microphone, no such rooms and one fade for all "
                 "events; use --engine mix"
             )
-        return finished(plan, self.bank, self.recipe, self._render, audio=audio)
+        return finished(plan, self.bank, self.recipe, self._render)
 
     def _render(self, plan: Plan) -> Rendered:
         with tempfile.TemporaryDirectory(prefix="flam-scaper-") as folder:
@@ -85,7 +85,7 @@ class ScaperMixer:
                 samples, jam, _, signals = mixer.generate(fix_clipping=True, disable_instantiation_warnings=True)
         mix_gain = float(jam.annotations[0].sandbox.scaper.peak_normalization_scale_factor)
         return Rendered(
-            samples=lambda: to_int16(samples[:, 0]),
+            fill=lambda out: np.copyto(out, to_int16(samples[:, 0])),
             mix_gain=mix_gain,
             background=self._measured_background(plan, signals[0][:, 0], lufs[0]),
             events=[
@@ -104,7 +104,7 @@ class ScaperMixer:
             plan: events of it that cannot be heard are left out.
             folder: new or empty.
         """
-        heard = self.mix(plan, audio=False).plan
+        heard = self.mix(plan).plan
         mixer = self._specified(heard, folder.resolve(), [1.0] * (1 + len(heard.events)))
         path = folder / f"{plan.index:08d}.jams"
         with _contained():

@@ -16,8 +16,9 @@ from curation.measures import Measures
 
 Floats = npt.NDArray[np.floating[Any]]
 
-_END_STEPS = 4  # measured anew at either end; the filters forget in one (to 1e-9), and their windows are shorter
-_SHORTEST_STEPS = 3 * _END_STEPS
+_NEW_STEPS = 2  # of the clip's measures at either end are replaced: fade, windows and filters reach less far
+_END_STEPS = 3  # are measured for that; what a cut does to the last of these is left out
+_SHORTEST_STEPS = 4 * _END_STEPS
 _PEAKS_A_STEP = round(0.1 / STEP)
 _NONE = np.zeros(0, np.float32)
 
@@ -46,7 +47,7 @@ def measured_slice(
     head, tail = samples[: _END_STEPS * step].copy(), samples[-_END_STEPS * step :].copy()
     head[: len(fade)] *= fade
     tail[len(tail) - len(fade) :] *= fade[::-1]
-    energies[:2] = step_energies(head, sample_rate)[:2]
+    energies[:_NEW_STEPS] = step_energies(head, sample_rate)[:_NEW_STEPS]
     energies[-1] = step_energies(tail, sample_rate)[-1]
     levels = [a_weighted_dbfs(part, sample_rate) for part in (head, tail)]
     bands = [band_energies(part, sample_rate) for part in (head, tail)]
@@ -63,7 +64,7 @@ def measured_slice(
 
 
 def _spliced(whole: Floats, new: tuple[Floats, Floats], first: int, num_steps: int, per_step: int) -> Floats:
-    """Values of the whole clip, but half of what was measured anew at either end; `per_step` of them are in a step."""
-    num_new = _END_STEPS * per_step // 2
+    """Values of the whole clip, but for those measured anew at either end; `per_step` of them are in a step."""
+    num_new = _NEW_STEPS * per_step
     middle = whole[first * per_step : (first + num_steps) * per_step][num_new:-num_new]
     return np.concatenate([new[0][:num_new], middle, new[1][-num_new:]])

@@ -4,28 +4,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from curation.bank import Bank
 from curation.catalogue import Catalogue
 from curation.config import Recipe
 from curation.mix import Mixer
 from curation.plan import Plan, plan
 from curation.rendered import Mixture
+from manifests.audio import Recording
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, Split
 
 Engine = Literal["mix", "scaper"]
 AudioFormat = Literal["none", "wav", "flac", "shards"]
-Pcm = npt.NDArray[np.int16]
 
 SHARD_SIZE = 100  # soundscapes: seconds of work
 VIRTUAL_SHARD_SIZE = 1000
 
 
 class _Renderer(Protocol):
-    def mix(self, plan: Plan, *, audio: bool = True) -> Mixture: ...
+    def mix(self, plan: Plan) -> Mixture: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +45,15 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """A soundscape's row and its samples."""
+    """A soundscape's row, and its audio when that is asked for."""
 
     row: Soundscape
-    samples: Pcm | None  # None if only labels were asked for
+    mixture: Mixture
 
-    @property
-    def audio(self) -> Pcm:
-        """The samples, which were asked for."""
-        assert self.samples is not None
-        return self.samples
+    def recording(self) -> Recording:
+        """Its audio, mixed now."""
+        name = f"soundscape {self.row.soundscape_id}"
+        return Recording(samples=self.mixture.samples(), sample_rate=self.row.sample_rate, name=name)
 
 
 class Soundscapes:
@@ -80,12 +76,12 @@ class Soundscapes:
 
             self._renderer = ScaperMixer(self.bank, job.recipe)
 
-    def make(self, index: int, *, audio: bool) -> Made:
-        """Soundscape `index`, with its samples or without. All of its labels are measured in either case."""
+    def make(self, index: int) -> Made:
+        """Soundscape `index`."""
         job = self.job
         planned = plan(index, catalogue=self.catalogue, recipe=job.recipe, seed=job.seed, split=job.split)
-        mixture = self._renderer.mix(planned, audio=audio)
-        return Made(row=self._row(planned, mixture), samples=mixture.samples)
+        mixture = self._renderer.mix(planned)
+        return Made(row=self._row(planned, mixture), mixture=mixture)
 
     def _row(self, planned: Plan, mixture: Mixture) -> Soundscape:
         """All of its sounds are known, and its annotation closed, unless nobody knows what is in the background."""

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,19 +121,23 @@ def write(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -
                 file.setparams((1, 2, sample_rate, len(samples), "NONE", ""))
                 file.writeframesraw(np.ascontiguousarray(samples, "<i2").data)
         else:
-            _write_compressed(path, samples, sample_rate)
+            path.write_bytes(_compressed(samples, sample_rate, path.suffix.removeprefix(".")))
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise FlamError(f"cannot write {path}: {_reason(error)}; what was finished before is kept") from None
 
 
-def _write_compressed(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -> None:
-    settings = {"format": path.suffix.removeprefix("."), "subtype": "PCM_16", "compression_level": _FLAC_LEVEL}
+def _compressed(samples: Int16[np.ndarray, " sample"], sample_rate: int, name: str) -> bytes:
+    """A file's content. libsndfile writes hundreds of pieces, waits for the disk, and calls every error of it alike."""
+    settings = {"format": name, "subtype": "PCM_16", "compression_level": _FLAC_LEVEL}
     try:
-        soundfile.write(str(path), samples, sample_rate, **settings)
-    except soundfile.SoundFileError:  # libsndfile says "System error" of a full disk: this way the system says it
-        content = io.BytesIO()
+        with os.fdopen(os.memfd_create(name), "w+b", buffering=0) as file:
+            soundfile.write(file.fileno(), samples, sample_rate, closefd=False, **settings)
+            file.seek(0)
+            return file.read()
+    except (AttributeError, soundfile.SoundFileError):  # not on Linux; or files may not become so large
+        content = io.BytesIO()  # a Python call for each piece: slower
         soundfile.write(content, samples, sample_rate, **settings)
-        path.write_bytes(content.getbuffer())
+        return content.getvalue()
 
 
 def _blocks_of(recording: Recording) -> Iterator[Float[np.ndarray, " sample"]]:

@@ -1,14 +1,15 @@
 """Soundscape shards that hold the audio too: WAV bytes, in a column that the Hugging Face hub plays.
 
 The column `audio` is a struct of `bytes` and `path`, as `datasets.Audio` stores it; the schema's metadata say so under
-the key `huggingface`. `audio_path` of such a row names the shard itself.
+the key `huggingface`. `audio_path` of such a row names the shard itself. The labels have a checksum; audio has none, as
+in WAV files.
 """
 
 import functools
 import io
 import json
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import soundfile
-from jaxtyping import Int16
+from jaxtyping import Int16, UInt8
 
+from manifests import digest
 from manifests.audio import AudioError, Recording
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, arrow_schema, to_table
 
 COLUMN = "audio"
 _GROUP_BYTES = 8 << 20  # of audio: a reader of one row reads its row group
-_BATCH_BYTES = 32 << 20  # of audio that is written at once: a table of few rows costs as much as one of many
+_BATCH_BYTES = 64 << 20  # of audio that is written at once: a table of few rows costs as much as one of many
+_PAGE_BYTES = 512 << 10  # at least: what is copied into a page of few soundscapes stays in the processor's cache
 _HEADER_BYTES = 44
 _AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 Pcm = Int16[np.ndarray, " sample"]
+Bytes = UInt8[np.ndarray, " byte"]
 
 
 class ShardWriter:
@@ -39,19 +43,24 @@ class ShardWriter:
             path,
             _schema(),
             compression="NONE",  # audio does not compress, and beside it the rest does not matter
-            use_dictionary=[leaf for leaf in _leaves() if not leaf.startswith(f"{COLUMN}.")],
+            use_dictionary=False,
             write_statistics=False,
-            write_page_checksum=True,
+            data_page_size=_PAGE_BYTES,
         )
+        self._checksums: list[tuple[int, int]] = []
         self._rows: list[Soundscape] = []
-        self._sounds: list[Pcm] = []
+        self._sounds: list[pa.StructArray] = []
         self._bytes = 0
 
-    def add(self, row: Soundscape, samples: Pcm) -> None:
-        """Take a soundscape."""
+    def add(self, row: Soundscape, fill: Callable[[Pcm], None]) -> None:
+        """Take a soundscape; `fill` puts its samples into an array, which is where they are written from."""
+        content = np.empty(_HEADER_BYTES + 2 * row.num_samples, np.uint8)
+        content[:_HEADER_BYTES] = np.frombuffer(_wav_header(row.num_samples, row.sample_rate), np.uint8)
+        samples = content[_HEADER_BYTES:].view("<i2")
+        fill(samples)
         self._rows.append(row)
-        self._sounds.append(samples)
-        self._bytes += samples.nbytes + _HEADER_BYTES
+        self._sounds.append(_audio_array(f"{row.soundscape_id}.wav", content))
+        self._bytes += len(content)
         if self._bytes >= _BATCH_BYTES:
             self._write_batch()
 
@@ -59,13 +68,14 @@ class ShardWriter:
         """Write what is left and the footer."""
         if self._rows:
             self._write_batch()
+        self._writer.add_key_value_metadata(digest.metadata(self._checksums))
         self._writer.close()
 
     def _write_batch(self) -> None:
-        names = pa.array([f"{row.soundscape_id}.wav" for row in self._rows], pa.string())
-        rates = [row.sample_rate for row in self._rows]
-        audio = pa.StructArray.from_arrays([_wav_array(self._sounds, rates), names], fields=list(_AUDIO))
-        table = to_table(self._rows, Soundscape).append_column(pa.field(COLUMN, _AUDIO), audio)
+        audio = pa.chunked_array(self._sounds, _AUDIO)
+        labels = to_table(self._rows, Soundscape)
+        self._checksums.append((len(labels), digest.checksum(labels)))
+        table = labels.append_column(pa.field(COLUMN, _AUDIO), audio)
         self._writer.write_table(
             table.cast(_schema()), row_group_size=-(-_GROUP_BYTES * len(self._rows) // self._bytes)
         )
@@ -95,7 +105,7 @@ def _decoded(column: pa.ChunkedArray, place: int, shard: Path, soundscape_id: st
 
 def _read_group(shard: Path, group: int) -> pa.ChunkedArray:
     try:
-        with pq.ParquetFile(shard, page_checksum_verification=True) as file:
+        with pq.ParquetFile(shard) as file:
             return file.read_row_group(group, columns=[COLUMN])[COLUMN]
     except (pa.ArrowException, OSError, KeyError) as error:
         raise FlamError(f"{shard} is damaged or holds no audio ({error}); delete it and simulate again") from None
@@ -112,16 +122,11 @@ def _ids(shard: Path, _modified: int, _size: int) -> Sequence[tuple[int, list[st
         raise FlamError(f"{shard} is damaged ({error}); delete it and simulate again") from None
 
 
-def _wav_array(sounds: Sequence[Pcm], rates: Sequence[int]) -> pa.Array:
-    """A binary array of WAV files, copied once."""
-    sizes = [_HEADER_BYTES + sound.nbytes for sound in sounds]
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    data = np.empty(int(offsets[-1]), np.uint8)
-    for sound, rate, start, end in zip(sounds, rates, offsets[:-1], offsets[1:], strict=True):
-        data[start : start + _HEADER_BYTES] = np.frombuffer(_wav_header(len(sound), rate), np.uint8)
-        data[start + _HEADER_BYTES : end].view("<i2")[:] = sound
-    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.binary(), len(sounds), buffers)
+def _audio_array(name: str, content: Bytes) -> pa.StructArray:
+    """One value of the column: a view, for pyarrow would copy bytes."""
+    offsets = np.array([0, len(content)], np.int32)
+    view = pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(content)])
+    return pa.StructArray.from_arrays([view, pa.array([name], pa.string())], fields=list(_AUDIO))
 
 
 @functools.lru_cache(maxsize=64)
@@ -150,13 +155,3 @@ def _feature(arrow_type: pa.DataType) -> Any:
         return {"feature": _feature(arrow_type.value_type), "_type": "List"}
     names = {"double": "float64", "bool": "bool"}
     return {"dtype": names.get(str(arrow_type), str(arrow_type)), "_type": "Value"}
-
-
-@functools.cache
-def _leaves() -> tuple[str, ...]:
-    """Parquet's name of each column that has values."""
-    content = io.BytesIO()
-    with pq.ParquetWriter(content, _schema()):
-        pass
-    schema = pq.ParquetFile(content).schema
-    return tuple(schema.column(place).path for place in range(len(schema.names)))

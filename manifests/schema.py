@@ -1,7 +1,8 @@
 """The rows of a dataset's tables, as dataclasses, and the Parquet schema made from each.
 
 Times are seconds from the start of the soundscape unless a name says otherwise; positions are integer samples.
-Every field is required unless its type admits None; docs/data.md describes each column.
+Every field is required unless its type admits None; docs/data.md describes each column. Nothing changes a row once it
+is made. They are not frozen, for that triples what making one costs, and a dataset has millions.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ SPLITS: tuple[Split, ...] = typing.get_args(Split)
 Annotation = Literal["closed", "open", "none"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Stretch:
     """A time span in which an event is active."""
 
@@ -31,7 +32,7 @@ class Stretch:
     audible_db: float | None = None  # above everything else, in the own band in which it stands out most; if known
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Room:
     """The room in which all events of a soundscape are heard."""
 
@@ -43,7 +44,7 @@ class Room:
     author: str | None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Microphone:
     """The pass band through which a whole soundscape is heard."""
 
@@ -51,7 +52,7 @@ class Microphone:
     high_hz: float
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Background:
     """The recording that plays all through a soundscape."""
 
@@ -69,7 +70,7 @@ class Background:
     author: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Event:
     """One sound with onset and offset. The optional fields are known of simulated events only."""
 
@@ -96,7 +97,7 @@ class Event:
     author: str | None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Soundscape:
     """One clip of a dataset with all that is known of it."""
 
@@ -121,7 +122,7 @@ class Soundscape:
     schema_version: int = SCHEMA_VERSION
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Check:
     """One check of a caption against the soundscape's events."""
 
@@ -129,7 +130,7 @@ class Check:
     passed: bool
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Caption:
     """One sentence for one soundscape."""
 
@@ -145,7 +146,7 @@ class Caption:
     fallback: bool  # a template, because the model's answer could not be used
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Phrase:
     """One wording for one label."""
 

@@ -12,14 +12,15 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.audio import Recording, Source
+from manifests import digest
+from manifests.audio import Recording, Source, write
 from manifests.embedded import read_embedded
 from manifests.errors import FlamError
 from manifests.schema import SCHEMA_VERSION, Caption, Phrase, Row, Soundscape, arrow_schema, from_table, to_table
@@ -168,6 +169,7 @@ def read_table(path: Path, record: type) -> pa.Table:
         # other columns may be large, as audio is
         there = [name for name in pq.read_schema(path).names if name in wanted.names]
         table = pq.read_table(path, columns=there, partitioning=None, page_checksum_verification=True)
+        metadata = pq.read_metadata(path).metadata
     except FileNotFoundError:
         raise FlamError(f"{path} is missing; make it again with the command that writes it") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -180,9 +182,14 @@ def read_table(path: Path, record: type) -> pa.Table:
             )
         _check_type(path, field, table.schema.field(at).type)
     try:
-        return table.select(wanted.names).cast(wanted)
+        table = table.select(wanted.names).cast(wanted)
     except (pa.ArrowException, ValueError) as error:  # a hole in a required column
         raise FlamError(f"{path}: {error}; write it again from its stage") from None
+    if not digest.is_intact(table, metadata):
+        raise FlamError(
+            f"{path} is damaged: its rows are not those that were written; delete it and run its stage again"
+        )
+    return table
 
 
 def _check_type(path: Path, field: pa.Field, found: pa.DataType) -> None:
@@ -221,9 +228,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def publish(temporary: Path, path: Path) -> None:
     """Give a finished file its name once the disk has all of it: a crash leaves no name without its content."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     temporary.replace(path)
+
+
+def write_audio(sounds: Iterable[tuple[Path, Recording]]) -> None:
+    """Write audio files. They take their names when all are written: by then the disk has most of them."""
+    paths = []
+    for path, sound in sounds:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(_new(path), sound.samples, sound.sample_rate)
+        paths.append(path)
+    for path in paths:
+        publish(_new(path), path)
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f"new-{path.name}")
 
 
 def write_json(path: Path, content: Any) -> None:

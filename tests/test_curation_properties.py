@@ -88,20 +88,17 @@ def check_pairs(made: Plan, recipe: Recipe, clips: list[SourceClip]) -> None:
 @given(world=worlds())
 def test_a_soundscape_depends_on_bank_recipe_seed_and_its_number_alone(folder: Path, world: World) -> None:
     soundscapes = opened(world, folder)
-    made = [soundscapes.make(index, audio=True) for index in world.indices]
+    made = [soundscapes.make(index) for index in world.indices]
     other = Soundscapes(soundscapes.job)
     for one in reversed(made):
         index = int(one.row.soundscape_id)
         assert plan_of(other, index) == plan_of(soundscapes, index)
-        assert_same(other.make(index, audio=True), one)
-        labels_alone = Soundscapes(soundscapes.job).make(index, audio=False)
-        assert labels_alone.samples is None
-        assert labels_alone.row == one.row
+        assert_same(other.make(index), one)
 
 
 def assert_same(one: Made, other: Made) -> None:
     assert one.row == other.row
-    np.testing.assert_array_equal(one.samples, other.samples)
+    np.testing.assert_array_equal(one.mixture.samples(), other.mixture.samples())
 
 
 @many
@@ -109,7 +106,7 @@ def assert_same(one: Made, other: Made) -> None:
 def test_rows_break_no_rule(folder: Path, world: World) -> None:
     soundscapes = opened(world, folder)
     for index in world.indices:
-        row = soundscapes.make(index, audio=False).row
+        row = soundscapes.make(index).row
         assert list(check_soundscape(row)) == []
         counted = np.zeros(row.num_samples, int)
         for event in row.events:
@@ -136,7 +133,7 @@ def test_snr_is_what_was_asked_for(folder: Path, world: World) -> None:
     soundscapes = opened(world, folder)
     bank, rate = soundscapes.bank, soundscapes.bank.sample_rate
     for index in world.indices:
-        made, row = plan_of(soundscapes, index), soundscapes.make(index, audio=False).row
+        made, row = plan_of(soundscapes, index), soundscapes.make(index).row
         behind = background_alone(made, bank)
         mixed_behind = behind * from_db(row.background.gain_db + row.mix_gain_db)
         for event in row.events:
@@ -166,9 +163,9 @@ def is_gated(samples: np.ndarray, rate: int) -> bool:
 def test_samples_are_the_sum_of_parts_computed_one_by_one(folder: Path, world: World) -> None:
     soundscapes = opened(world, folder)
     for index in world.indices:
-        one = soundscapes.make(index, audio=True)
+        one = soundscapes.make(index)
         expected = mixed_slowly(plan_of(soundscapes, index), one.row.events, soundscapes.bank, world.recipe)
-        assert np.abs(one.audio - expected).max() <= 2
+        assert np.abs(one.mixture.samples() - expected).max() <= 2
         assert one.row.mix_gain_db < 0 or np.abs(expected).max() <= 32768
 
 

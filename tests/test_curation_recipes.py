@@ -75,7 +75,7 @@ def test_the_hard_one_has_soundscapes_without_events_rooms_microphones_and_chang
 def test_what_nobody_could_hear_is_left_out_of_the_hard_one(bank: Bank) -> None:
     mixer, num_masked = Mixer(bank, load_recipe("hard")), 0
     for one in plans(bank, "hard", 30):
-        mixture = mixer.mix(one, audio=False)
+        mixture = mixer.mix(one)
         num_masked += mixture.num_masked
         for event in mixture.events:
             assert max(stretch.audible_db for stretch in event.activity) >= -5

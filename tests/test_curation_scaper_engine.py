@@ -39,8 +39,8 @@ def plans(bank: Bank, num: int, recipe: Recipe = RECIPE, seed: int = 0) -> list[
 
 def agreement_db(one: Mixture, two: Mixture) -> float:
     """Power of the signal against that of the difference."""
-    difference = one.samples.astype(np.float64) - two.samples
-    power = np.square(one.samples.astype(np.float64)).sum()
+    difference = one.samples().astype(np.float64) - two.samples()
+    power = np.square(one.samples().astype(np.float64)).sum()
     return float(10 * np.log10(power / max(np.square(difference).sum(), 1e-9)))
 
 
@@ -220,7 +220,7 @@ def test_scaper_makes_a_soundscape_of_its_jams_file_also_in_another_place(bank: 
             samples, jam, annotated, _ = scaper.generate_from_jams(
                 str(moved / path.name), fg_path=str(moved / "foreground"), bg_path=str(moved / "background")
             )
-        assert (to_int16(samples[:, 0]) == mixture.samples).all()
+        assert (to_int16(samples[:, 0]) == mixture.samples()).all()
         assert [label for _, _, label in annotated] == [event.label for event in mixture.events]
         assert [onset for onset, _, _ in annotated] == pytest.approx([e.onset for e in mixture.events], abs=1e-4)
         assert next(iter(jam.annotations[0].data)).value["label"] == mixture.background.label

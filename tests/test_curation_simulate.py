@@ -14,7 +14,6 @@ import pytest
 import soundfile
 from small_bank import Sound, noise, tone, write_bank
 
-from curation import simulate as stage
 from curation.bank import Bank
 from curation.catalogue import Catalogue
 from curation.config import Recipe, Shares
@@ -22,6 +21,7 @@ from curation.distributions import Uniform
 from curation.mix import Mixer
 from curation.plan import plan
 from curation.simulate import simulate
+from manifests import store
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, known_clusters
 from manifests.store import DatasetFolder, locked
@@ -300,7 +300,7 @@ def test_no_text_of_a_source_is_markup_in_the_card(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line_and_finished_shards_stay(
     bank_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, count = stage.write, 0
+    real, count = store.write, 0
 
     def write_until_full(path: Path, samples: Any, sample_rate: int) -> None:
         nonlocal count
@@ -309,7 +309,7 @@ def test_a_full_disk_is_one_line_and_finished_shards_stay(
             raise OSError(28, "No space left on device")
         real(path, samples, sample_rate)
 
-    monkeypatch.setattr(stage, "write", write_until_full)
+    monkeypatch.setattr(store, "write", write_until_full)
     with pytest.raises(FlamError, match=r"No space left on device; finished shards are kept"):
         simulate(bank_dir, tmp_path, recipe=RECIPE, num=230, seed=5, workers=1)
     assert [path.stem for path in DatasetFolder(tmp_path).soundscape_shards()] == ["00000"]

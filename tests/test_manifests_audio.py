@@ -201,3 +201,11 @@ def test_a_recording_in_memory_reads_as_its_file_does(tmp_path, rate):
     recording = audio.Recording(samples=samples, sample_rate=32000, name="a")
     np.testing.assert_array_equal(audio.read(recording, rate), audio.read(tmp_path / "a.wav", rate))
     assert str(recording) == "a"
+
+
+def test_flac_is_the_same_where_there_are_no_files_in_memory(tmp_path, monkeypatch):
+    samples = to_int16(chirp(16_000))
+    write(tmp_path / "one.flac", samples, 16_000)
+    monkeypatch.delattr(os, "memfd_create")
+    write(tmp_path / "two.flac", samples, 16_000)
+    assert (tmp_path / "one.flac").read_bytes() == (tmp_path / "two.flac").read_bytes()
