@@ -32,7 +32,7 @@ from curation.config import Recipe, load_recipe
 from curation.mix import Mixer
 from curation.plan import Plan, plan
 from curation.runner import _worker_environment
-from curation.simulate import BATCH, simulate
+from curation.simulate import BATCH_SECONDS, simulate
 from curation.soundscapes import AudioFormat
 
 say, cpu_seconds, user_and_system = engines.say, engines.cpu_seconds, engines.user_and_system
@@ -44,6 +44,7 @@ NUM_STAGE: dict[AudioFormat, tuple[int, int]] = {
     "flac": (200, 800),
 }
 ROUNDS = 5
+AT_ONCE = round(BATCH_SECONDS / 10)  # soundscapes of 10 s whose labels the stage measures before it mixes them
 
 
 def main() -> None:
@@ -170,8 +171,8 @@ def in_memory(plans: list[Plan], bank: Bank, recipe: Recipe) -> float:
     found = []
     for _ in range(6):
         before = cpu_seconds()
-        for first in range(0, len(plans), BATCH):  # as the stage does
-            for mixture in [mixer.mix(made) for made in plans[first : first + BATCH]]:
+        for first in range(0, len(plans), AT_ONCE):
+            for mixture in [mixer.mix(made) for made in plans[first : first + AT_ONCE]]:
                 mixture.samples()
         found.append(1000 * (cpu_seconds() - before) / len(plans))
     say(f"memory   {found[0]:8.3f} ms when every clip is met for the first time, loading the compiled code included")

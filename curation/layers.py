@@ -35,6 +35,8 @@ class Layers:
 
     def mix_into(self, out: npt.NDArray[np.int16], gain: float) -> None:
         """out = the sum, full scale 1.0, times a factor, rounded once."""
+        if len(out) != self.num_samples:  # compiled loops would write past its end
+            raise ValueError(f"an array of {len(out)} samples for a mixture of {self.num_samples}")
         for first, tile in self._tiles(0, self.num_samples):
             kernels.round_into(out[first : first + len(tile)], tile, np.float32(gain))
 

@@ -15,9 +15,9 @@ from curation.soundscapes import Job, Soundscapes
 from manifests.audio import Recording
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, Split
-from manifests.store import DatasetFolder, inside, locked, read_json, read_rows, read_table, write_audio
+from manifests.store import DatasetFolder, inside, locked, read_json, read_rows, write_audio
 
-_CHUNK = 100  # soundscapes a task
+_CHUNK = 50  # soundscapes a task
 
 
 class Renderer:
@@ -107,22 +107,20 @@ class _Chunk:
 def _missing(folder: DatasetFolder, split: Split | None, num: int | None) -> tuple[list[_Chunk], int]:
     """What has no audio yet of the first `num` soundscapes of a split, and how many of them have."""
     chunks, num_there, left = list[_Chunk](), 0, math.inf if num is None else num
-    for shard in folder.soundscape_shards():
-        if not left:
-            break  # of a large dataset no more is read than asked for
-        table, missing = read_table(shard, Soundscape), list[int]()
-        for place, (own, path) in enumerate(
-            zip(table["split"].to_pylist(), table["audio_path"].to_pylist(), strict=True)
-        ):
-            if left and split in (None, own):
+    for shard, rows in folder.soundscapes_by_shard():
+        missing = []
+        for place, row in enumerate(rows):
+            if left and split in (None, row.split):
                 left -= 1
-                if inside(folder.root, path, what="audio_path").is_file():
+                if inside(folder.root, row.audio_path, what="audio_path").is_file():
                     num_there += 1
                 else:
                     missing.append(place)
         chunks += [
             _Chunk(shard=shard, places=missing[first : first + _CHUNK]) for first in range(0, len(missing), _CHUNK)
         ]
+        if not left:
+            break  # of a large dataset no more is read than asked for
     return chunks, num_there
 
 
@@ -149,13 +147,16 @@ def dataset_job(data: Path, bank: Path | None = None) -> Job:
 
 
 def _render_chunk(chunk: _Chunk, *, job: Job, data: Path) -> None:
-    renderer, rows = _opened(job), _rows(chunk.shard)
-    write_audio((data / rows[place].audio_path, renderer(rows[place])) for place in chunk.places)
+    state = chunk.shard.stat()
+    renderer, rows = _opened(job), _rows(chunk.shard, state.st_mtime_ns, state.st_size)
+    for place in chunk.places:
+        path = data / rows[place].audio_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_audio(path, renderer(rows[place]))
 
 
-@functools.lru_cache(maxsize=1)
-def _rows(shard: Path) -> list[Soundscape]:
-    """A worker's chunks are mostly of one shard."""
+@functools.lru_cache(maxsize=1)  # a worker's chunks are mostly of one shard
+def _rows(shard: Path, _modified: int, _size: int) -> list[Soundscape]:
     return read_rows(shard, Soundscape)
 
 

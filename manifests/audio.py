@@ -134,7 +134,7 @@ def _compressed(samples: Int16[np.ndarray, " sample"], sample_rate: int, name: s
             soundfile.write(file.fileno(), samples, sample_rate, closefd=False, **settings)
             file.seek(0)
             return file.read()
-    except (AttributeError, soundfile.SoundFileError):  # not on Linux; or files may not become so large
+    except (AttributeError, OSError, soundfile.SoundFileError):  # there is none, or none so large
         content = io.BytesIO()  # a Python call for each piece: slower
         soundfile.write(content, samples, sample_rate, **settings)
         return content.getvalue()

@@ -33,7 +33,7 @@ def is_intact(table: pa.Table, found: dict[bytes, bytes] | None) -> bool:
         return True
     try:
         parts = [(int(num_rows), int(crc)) for num_rows, crc in json.loads(found[KEY])]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return False
     ends = list(itertools.accumulate((num_rows for num_rows, _ in parts), initial=0))
     return ends[-1] == len(table) and all(

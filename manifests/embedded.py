@@ -36,7 +36,7 @@ Bytes = UInt8[np.ndarray, " byte"]
 
 
 class ShardWriter:
-    """Writes rows with their audio in small groups, so that memory holds a few soundscapes only."""
+    """Writes rows with their audio, so that memory holds some megabytes of soundscapes only."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(

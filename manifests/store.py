@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -78,9 +78,15 @@ class DatasetFolder:
 
     def soundscapes(self) -> Iterator[Soundscape]:
         """Every soundscape, shard by shard; raises FlamError on a damaged shard or a repeated id."""
+        for _, rows in self.soundscapes_by_shard():
+            yield from rows
+
+    def soundscapes_by_shard(self) -> Iterator[tuple[Path, list[Soundscape]]]:
+        """The same, with each shard's path."""
         seen: set[str] = set()
         for path in self.soundscape_shards():
-            for row in read_rows(path, Soundscape):
+            rows = read_rows(path, Soundscape)
+            for row in rows:
                 if row.schema_version != SCHEMA_VERSION:
                     raise FlamError(
                         f"{path}: {row.soundscape_id} has schema_version {row.schema_version}, this flam-cli reads "
@@ -89,7 +95,7 @@ class DatasetFolder:
                 if row.soundscape_id in seen:
                     raise FlamError(f"{path}: soundscape_id {row.soundscape_id} occurs twice; remove one shard")
                 seen.add(row.soundscape_id)
-                yield row
+            yield path, rows
 
     def captions(self, name: str) -> Iterator[Caption]:
         """Every caption of one set."""
@@ -236,19 +242,14 @@ def publish(temporary: Path, path: Path) -> None:
     temporary.replace(path)
 
 
-def write_audio(sounds: Iterable[tuple[Path, Recording]]) -> None:
-    """Write audio files. They take their names when all are written: by then the disk has most of them."""
-    paths = []
-    for path, sound in sounds:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(_new(path), sound.samples, sound.sample_rate)
-        paths.append(path)
-    for path in paths:
-        publish(_new(path), path)
-
-
-def _new(path: Path) -> Path:
-    return path.with_name(f"new-{path.name}")
+def write_audio(path: Path, recording: Recording) -> None:
+    """Write an audio file; it appears whole under its name, or not at all. A killed run leaves it as `new-NAME`."""
+    temporary = path.with_name(f"new-{path.name}")
+    try:
+        write(temporary, recording.samples, recording.sample_rate)
+        publish(temporary, path)
+    except OSError as error:
+        raise FlamError(f"cannot write {path}: {error.strerror or error}; what was finished before is kept") from error
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -18,7 +18,7 @@ from small_bank import default_sounds, write_bank
 from manifests.validate import validate
 
 ROOT = Path(__file__).parents[1]
-NUM = {"none": 1100, "wav": 140, "flac": 140, "shards": 140, "render": 140}  # two shards, or three tasks
+NUM = {"none": 1100, "wav": 140, "flac": 140, "shards": 140, "render": 140}  # two shards; of rendering, three tasks
 MOMENTS = 6  # for each
 Run = Callable[..., dict[str, Any]]
 

@@ -28,6 +28,8 @@ def test_tiles_are_parts_of_the_sum_of_all(monkeypatch: pytest.MonkeyPatch, tile
     out = np.empty(3000, np.int16)
     made.mix_into(out, 0.5)
     assert np.abs(out - np.rint(0.5 * expected * 32768)).max() <= 1
+    with pytest.raises(ValueError, match="2999 samples for a mixture of 3000"):
+        made.mix_into(out[1:], 0.5)
 
 
 @pytest.mark.parametrize("rate", [16000, 22050, 11025])

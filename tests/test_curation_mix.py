@@ -14,6 +14,7 @@ from curation.catalogue import Catalogue
 from curation.config import Recipe
 from curation.distributions import Constant, Uniform
 from curation.events import Events, event_pcm
+from curation.layers import Layers
 from curation.loudness import gated_lufs, integrated_lufs
 from curation.measures import fade_ends, measure_event, quarter_sine
 from curation.mix import Mixer
@@ -110,6 +111,25 @@ def test_a_mixture_that_would_clip_is_scaled_and_its_labels_measured_after(bank:
     for event in mixture.events:
         if event.num_samples > RATE and event.label != "alarm":
             assert event.snr_db == pytest.approx(event.target_snr_db, abs=0.05)
+
+
+def test_no_sample_that_might_clip_is_overlooked(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at, peak = [], Layers.peak
+    monkeypatch.setattr(Layers, "peak", lambda layers, *span: looked_at.append((layers, span)) or peak(layers, *span))
+    recipe = Recipe(name="loud", background_lufs=Uniform(distribution="uniform", low=-30, high=-20))
+    for made in plans(bank, 40, recipe):
+        # that end at the end of a step: if a step more or less were looked at, it would show
+        events = [dataclasses.replace(event, start=event.start // 320 * 320 + 319) for event in made.events]
+        made = dataclasses.replace(made, events=tuple(e for e in events if e.start + e.num_samples <= 160_000))
+        Mixer(bank, recipe).mix(made)
+    assert any(span != (0, 160_000) for _, span in looked_at)
+    ends = 0
+    for layers, (start, stop) in looked_at:
+        mixed = np.concatenate([tile.copy() for _, tile in layers._tiles(0, layers.num_samples)])
+        loud = np.flatnonzero(np.abs(mixed) > 0.999)
+        assert ((start <= loud) & (loud < stop)).all()
+        ends += (loud >= stop - 320).any() and stop < 160_000
+    assert ends > 2
 
 
 def test_an_event_below_the_threshold_is_neither_heard_nor_labelled(bank: Bank) -> None:

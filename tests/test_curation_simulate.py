@@ -310,7 +310,7 @@ def test_a_full_disk_is_one_line_and_finished_shards_stay(
         real(path, samples, sample_rate)
 
     monkeypatch.setattr(store, "write", write_until_full)
-    with pytest.raises(FlamError, match=r"No space left on device; finished shards are kept"):
+    with pytest.raises(FlamError, match=r"No space left on device; what was finished before is kept"):
         simulate(bank_dir, tmp_path, recipe=RECIPE, num=230, seed=5, workers=1)
     assert [path.stem for path in DatasetFolder(tmp_path).soundscape_shards()] == ["00000"]
     assert json.loads((tmp_path / "dataset.json").read_text())["seed"] == 5

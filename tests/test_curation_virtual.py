@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from small_bank import Sound, default_sounds, noise, tone, write_bank
 
+from curation import soundscapes
 from curation.caption import caption
 from curation.config import Recipe
 from curation.render import Renderer, render
@@ -23,7 +24,7 @@ from manifests.store import DatasetFolder, read_json, write_json, write_rows
 from training.data import PhraseBook, Sampler, SoundscapeSet, make_batch
 from training.sound_kinds import SoundKinds
 
-NUM = 130  # a shard and a part of one with audio, and three tasks of rendering
+NUM = 130  # two shards with audio, one without; three tasks of rendering
 RECIPE = Recipe.model_validate({
     "name": "test",
     "duration": {"distribution": "choice", "values": [0.5, 1.0]},
@@ -127,6 +128,22 @@ def test_parts_rendered_one_after_another_make_the_whole(virtual: Path, with_fil
     assert render(virtual, num=60, workers=2).num_there == sum(int(name) < 60 for name in tests)
     render(virtual, workers=1)
     assert files(virtual) == expected
+
+
+def test_a_dataset_of_several_shards_is_rendered_as_one(
+    bank_dir: Path, with_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soundscapes, "VIRTUAL_SHARD_SIZE", 40)
+    out = made(bank_dir, tmp_path / "data", "none", num=75)
+    assert len(DatasetFolder(out).soundscape_shards()) == 2
+    trains = [row.soundscape_id for row in rows(out) if row.split == "train"]
+    num = 1 + sum(int(name) < 40 for name in trains)  # one of the second shard
+    assert render(out, split="train", num=num, workers=1).num_rendered == num
+    assert files(out).keys() == {f"{name}.wav" for name in trains[:num]}
+    assert render(out, workers=1).num_rendered == 75 - num
+    made(bank_dir, out, "none", num=NUM)  # the second shard grows, in this very process
+    assert render(out, workers=1).num_rendered == NUM - 75
+    assert files(out) == files(with_files)
 
 
 def test_a_file_that_was_lost_is_rendered_again(virtual: Path, with_files: Path) -> None:

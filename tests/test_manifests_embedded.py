@@ -17,6 +17,7 @@ from small_bank import default_sounds, write_bank
 
 from curation.config import Recipe
 from curation.simulate import simulate
+from manifests import digest, embedded
 from manifests.embedded import read_embedded
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, arrow_schema
@@ -101,6 +102,17 @@ def test_a_reader_of_one_soundscape_reads_one_row_group(folder: Path, shard: Pat
     expected, _ = soundfile.read(io.BytesIO(files(folder)[42]), dtype="int16")
     np.testing.assert_array_equal(recording.samples, expected)
     assert str(recording) == f"{shard}#00000042"
+
+
+def test_a_shard_written_in_several_parts_is_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_BATCH_BYTES", 80_000)
+    simulate(folder / "bank", tmp_path / "data", recipe=RECIPE, num=30, audio_format="shards", workers=1)
+    path = tmp_path / "data" / "soundscapes" / "00000.parquet"
+    assert len(json.loads(pq.read_metadata(path).metadata[digest.KEY])) > 3
+    assert read_rows(path, Soundscape) == read_rows(folder / "shards" / "soundscapes" / path.name, Soundscape)[:30]
+    assert [cell["bytes"] for cell in pq.read_table(path)["audio"].to_pylist()] == files(folder)[:30]
 
 
 def test_a_soundscape_that_is_not_there_is_one_line(shard: Path) -> None:
