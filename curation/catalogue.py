@@ -189,7 +189,7 @@ class Pool:
         """A label and one of its sources. Excluded ones are few as a rule: draw again is faster than to list them."""
         total = float(cumulative[-1])
         for _ in range(_MAX_DRAWS if total > 0 else 0):
-            label = int(np.searchsorted(cumulative, rng.random() * total, side="right"))
+            label = int(cumulative.searchsorted(rng.random() * total, side="right"))
             sources = self._sources[min(label, len(self._sources) - 1)]
             for _ in range(_DRAWS_OF_A_LABEL):
                 index = sources[int(rng.random() * len(sources))]

@@ -7,6 +7,7 @@ in WAV files.
 
 import functools
 import io
+import itertools
 import json
 import wave
 from collections.abc import Callable, Sequence
@@ -26,8 +27,9 @@ from manifests.errors import FlamError
 from manifests.schema import Soundscape, arrow_schema, to_table
 
 COLUMN = "audio"
-_GROUP_BYTES = 8 << 20  # of audio: a reader of one row reads its row group
-_BATCH_BYTES = 64 << 20  # of audio that is written at once: a table of few rows costs as much as one of many
+_GROUP_BYTES = 16 << 20  # of audio: a reader of one row passes half of its row group
+_BUFFER_BYTES = 64 << 10
+_BATCH_BYTES = 32 << 20  # of audio that is written at once: a table of few rows costs as much as one of many
 _PAGE_BYTES = 512 << 10  # at least: what is copied into a page of few soundscapes stays in the processor's cache
 _HEADER_BYTES = 44
 _AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
@@ -76,9 +78,8 @@ class ShardWriter:
         labels = to_table(self._rows, Soundscape)
         self._checksums.append((len(labels), digest.checksum(labels)))
         table = labels.append_column(pa.field(COLUMN, _AUDIO), audio)
-        self._writer.write_table(
-            table.cast(_schema()), row_group_size=-(-_GROUP_BYTES * len(self._rows) // self._bytes)
-        )
+        table = table.replace_schema_metadata(_schema().metadata)
+        self._writer.write_table(table, row_group_size=-(-_GROUP_BYTES * len(self._rows) // self._bytes))
         self._rows, self._sounds, self._bytes = [], [], 0
 
 
@@ -87,12 +88,11 @@ def read_embedded(shard: Path, soundscape_id: str) -> Recording:
     state = shard.stat()
     for group, ids in _ids(shard, state.st_mtime_ns, state.st_size):
         if soundscape_id in ids:
-            return _decoded(_read_group(shard, group), ids.index(soundscape_id), shard, soundscape_id)
+            return _decoded(_read_value(shard, group, ids.index(soundscape_id)), shard, soundscape_id)
     raise FlamError(f"{shard} holds no soundscape {soundscape_id}, but its row says so; simulate it again")
 
 
-def _decoded(column: pa.ChunkedArray, place: int, shard: Path, soundscape_id: str) -> Recording:
-    content = pc.struct_field(column, "bytes")[place].as_buffer()
+def _decoded(content: pa.Buffer | None, shard: Path, soundscape_id: str) -> Recording:
     name = f"{shard}#{soundscape_id}"
     if content is None:
         raise FlamError(f"{name}: no audio; simulate it again")
@@ -103,11 +103,13 @@ def _decoded(column: pa.ChunkedArray, place: int, shard: Path, soundscape_id: st
     return Recording(samples=samples[:, 0], sample_rate=sample_rate, name=name)
 
 
-def _read_group(shard: Path, group: int) -> pa.ChunkedArray:
+def _read_value(shard: Path, group: int, place: int) -> pa.Buffer | None:
+    """A row's audio. Parquet has to pass those before it in the row group; what comes after is not read."""
     try:
-        with pq.ParquetFile(shard) as file:
-            return file.read_row_group(group, columns=[COLUMN])[COLUMN]
-    except (pa.ArrowException, OSError, KeyError) as error:
+        with pq.ParquetFile(shard, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+            values = file.iter_batches(1, row_groups=[group], columns=[f"{COLUMN}.bytes"])
+            return pc.struct_field(next(itertools.islice(values, place, None))[COLUMN], "bytes")[0].as_buffer()
+    except (pa.ArrowException, OSError, KeyError, StopIteration) as error:
         raise FlamError(f"{shard} is damaged or holds no audio ({error}); delete it and simulate again") from None
 
 

@@ -96,7 +96,7 @@ def test_the_metadata_are_what_datasets_would_write(shard: Path) -> None:
 
 def test_a_reader_of_one_soundscape_reads_one_row_group(folder: Path, shard: Path) -> None:
     with pq.ParquetFile(shard) as file:
-        assert file.num_row_groups == 1  # of 8 MB
+        assert file.num_row_groups == 1  # of 16 MB
         assert file.metadata.num_rows == 100
     recording = read_embedded(shard, "00000042")
     expected, _ = soundfile.read(io.BytesIO(files(folder)[42]), dtype="int16")
