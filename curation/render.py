@@ -81,6 +81,9 @@ def render(
         raise FlamError(f"{data} has its audio already: only a dataset by `simulate --audio none` is rendered later")
     job = dataset_job(data, bank)
     with locked(data, "flam-cli render"):
+        for left_over in (data / "audio").glob("*/new-*.wav"):  # by a killed run
+            if left_over.stem.removeprefix("new-").isdecimal():
+                left_over.unlink()
         chunks, num_there = _missing(folder, split, num)
         sizes = [len(chunk.places) for chunk in chunks]
         done = run_tasks(
@@ -149,10 +152,7 @@ def dataset_job(data: Path, bank: Path | None = None) -> Job:
 def _render_chunk(chunk: _Chunk, *, job: Job, data: Path) -> None:
     state = chunk.shard.stat()
     renderer, rows = _opened(job), _rows(chunk.shard, state.st_mtime_ns, state.st_size)
-    for place in chunk.places:
-        path = data / rows[place].audio_path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_audio(path, renderer(rows[place]))
+    write_audio((data / rows[place].audio_path, renderer(rows[place])) for place in chunk.places)
 
 
 @functools.lru_cache(maxsize=1)  # a worker's chunks are mostly of one shard

@@ -26,6 +26,7 @@ from curation.catalogue import Catalogue
 from curation.config import Recipe
 from curation.runner import available_cores, run_tasks
 from curation.soundscapes import AudioFormat, Engine, Job, Made, Soundscapes, audio_path, job_info
+from manifests.audio import Recording
 from manifests.embedded import ShardWriter
 from manifests.errors import FlamError
 from manifests.schema import SCHEMA_VERSION, SPLITS, Soundscape, Split
@@ -207,9 +208,13 @@ def _with_files(made: Iterator[Made], folder: DatasetFolder, shard: Shard) -> li
     audio.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(audio, shard)
     rows: list[Soundscape] = []
-    for one in made:
-        write_audio(folder.root / one.row.audio_path, one.recording())
-        rows.append(one.row)
+
+    def sounds() -> Iterator[tuple[Path, Recording]]:
+        for one in made:
+            rows.append(one.row)
+            yield folder.root / one.row.audio_path, one.recording()
+
+    write_audio(sounds())
     return rows
 
 

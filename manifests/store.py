@@ -8,11 +8,12 @@ DATA/phrases.parquet             Phrase rows
 """
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -234,22 +235,67 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def publish(temporary: Path, path: Path) -> None:
     """Give a finished file its name once the disk has all of it: a crash leaves no name without its content."""
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync_file(temporary)
     temporary.replace(path)
 
 
-def write_audio(path: Path, recording: Recording) -> None:
-    """Write an audio file; it appears whole under its name, or not at all. A killed run leaves it as `new-NAME`."""
-    temporary = path.with_name(f"new-{path.name}")
+def write_audio(sounds: Iterable[tuple[Path, Recording]]) -> None:
+    """Write audio files. Each appears whole under its name, when all are written or one can't be.
+
+    They are `new-NAME` before, which is what a killed run leaves.
+    """
+    written: list[Path] = []
     try:
-        write(temporary, recording.samples, recording.sample_rate)
-        publish(temporary, path)
+        for path, recording in sounds:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                write(_new(path), recording.samples, recording.sample_rate)
+            except FlamError:
+                _new(path).unlink(missing_ok=True)
+                raise
+            written.append(path)
+    finally:
+        _publish_audio(written)
+
+
+def _publish_audio(paths: Sequence[Path]) -> None:
+    try:
+        _sync([_new(path) for path in paths])
+        for path in paths:
+            _new(path).replace(path)
     except OSError as error:
-        raise FlamError(f"cannot write {path}: {error.strerror or error}; what was finished before is kept") from error
+        where = paths[0].parent
+        raise FlamError(f"cannot write {where}: {error.strerror or error}; what was finished before is kept") from error
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f"new-{path.name}")
+
+
+def _sync(paths: Sequence[Path]) -> None:
+    """Wait until the disk has some files: by one call for all where there is one, for a hundred take their time."""
+    sync_file_system = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # Linux only
+    if not paths or sync_file_system is None:
+        for path in paths:
+            _sync_file(path)
+        return
+    with _descriptor(paths[0]) as descriptor:
+        if sync_file_system(descriptor):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _sync_file(path: Path) -> None:
+    with _descriptor(path) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def _descriptor(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -310,7 +310,7 @@ def test_a_full_disk_is_one_line_and_finished_shards_stay(
         real(path, samples, sample_rate)
 
     monkeypatch.setattr(store, "write", write_until_full)
-    with pytest.raises(FlamError, match=r"No space left on device; what was finished before is kept"):
+    with pytest.raises(FlamError, match=r"No space left on device; finished shards are kept"):
         simulate(bank_dir, tmp_path, recipe=RECIPE, num=230, seed=5, workers=1)
     assert [path.stem for path in DatasetFolder(tmp_path).soundscape_shards()] == ["00000"]
     assert json.loads((tmp_path / "dataset.json").read_text())["seed"] == 5
@@ -376,13 +376,13 @@ def test_audio_is_on_the_disk_before_it_has_its_name(
     bank_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
-    real = os.fsync
+    real = store._sync
 
-    def fsync(descriptor: int) -> None:
-        synced.append(os.fstat(descriptor).st_ino)
-        real(descriptor)
+    def sync(paths: list[Path]) -> None:
+        synced.extend(path.stat().st_ino for path in paths)
+        real(paths)
 
-    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(store, "_sync", sync)
     simulate(bank_dir, tmp_path, recipe=RECIPE, num=3, workers=1)
     assert {path.stat().st_ino for path in tmp_path.glob("audio/*/*.wav")} <= set(synced)
 

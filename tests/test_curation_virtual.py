@@ -146,6 +146,23 @@ def test_a_dataset_of_several_shards_is_rendered_as_one(
     assert files(out) == files(with_files)
 
 
+def test_what_a_killed_run_left_is_taken_away_and_other_files_stay(virtual: Path) -> None:
+    folder = virtual / "audio" / "00000"
+    folder.mkdir(parents=True)
+    for name in ("new-00000007.wav", "new-mine.wav", "notes.txt"):
+        (folder / name).write_text("RIFF")
+    render(virtual, num=1, workers=1)
+    assert {path.name for path in folder.iterdir()} == {"00000000.wav", "new-mine.wav", "notes.txt"}
+
+
+def test_a_row_that_was_changed_does_not_keep_others_from_their_audio(virtual: Path) -> None:
+    row = rows(virtual)[3]
+    changed(virtual, 3, dataclasses.replace(row, mix_gain_db=row.mix_gain_db - 1))
+    with pytest.raises(FlamError, match="00000003 comes out other"):
+        render(virtual, num=5, workers=1)
+    assert files(virtual).keys() == {f"0000000{number}.wav" for number in range(3)}
+
+
 def test_a_file_that_was_lost_is_rendered_again(virtual: Path, with_files: Path) -> None:
     render(virtual, num=5, workers=1)
     (virtual / rows(virtual)[3].audio_path).unlink()

@@ -1,6 +1,7 @@
 """Tables are written whole or not at all, read strictly, and never lead out of their folder."""
 
 import dataclasses
+import itertools
 import multiprocessing
 import os
 import signal
@@ -9,11 +10,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 from soundscape_rows import dataset, event, soundscape
 
+from manifests import store
+from manifests.audio import Recording
 from manifests.errors import FlamError
 from manifests.schema import Caption, Phrase, Soundscape, to_table
 from manifests.store import (
@@ -25,6 +30,7 @@ from manifests.store import (
     read_rows,
     read_table,
     replacing,
+    write_audio,
     write_json,
     write_rows,
 )
@@ -302,3 +308,44 @@ def test_a_damaged_description_is_not_to_be_replaced_by_a_new_one(tmp_path):
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(FlamError, match=r"restore it, or make its folder again under another name$"):
         read_json(tmp_path / "dataset.json")
+
+
+def sounds(folder, count):
+    """Of which the last cannot be made."""
+    for number in range(count):
+        samples = np.full(1000, number, np.int16)
+        yield folder / "00000" / f"{number}.wav", Recording(samples=samples, sample_rate=16_000, name="x")
+    raise FlamError("no more")
+
+
+@pytest.mark.parametrize("has_syncfs", [True, False])
+def test_audio_that_is_finished_before_an_error_has_its_name(tmp_path, monkeypatch, has_syncfs):
+    if not has_syncfs:
+        monkeypatch.setattr(store.ctypes, "CDLL", lambda *_args, **_settings: object())
+    with pytest.raises(FlamError, match="no more"):
+        write_audio(sounds(tmp_path, 3))
+    assert sorted(path.name for path in (tmp_path / "00000").iterdir()) == ["0.wav", "1.wav", "2.wav"]
+    assert soundfile.read(tmp_path / "00000" / "2.wav", dtype="int16")[0].tolist() == [2] * 1000
+
+
+def test_audio_has_no_name_before_the_disk_has_it(tmp_path, monkeypatch):
+    def full(*_args):
+        assert sorted(path.name for path in (tmp_path / "00000").iterdir()) == ["new-0.wav", "new-1.wav"]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "_sync", full)
+    with pytest.raises(FlamError, match=r"cannot write .*00000: No space left on device; what was finished"):
+        write_audio(itertools.islice(sounds(tmp_path, 2), 2))
+    assert not list((tmp_path / "00000").glob("[0-9]*"))
+
+
+def test_a_file_that_cannot_be_written_is_taken_away_again(tmp_path, monkeypatch):
+    def write(path, samples, _rate):
+        path.write_bytes(b"RIFF")
+        if samples[0] == 1:
+            raise FlamError("full")
+
+    monkeypatch.setattr(store, "write", write)
+    with pytest.raises(FlamError, match="full"):
+        write_audio(sounds(tmp_path, 3))
+    assert [path.name for path in (tmp_path / "00000").iterdir()] == ["0.wav"]
