@@ -44,6 +44,7 @@ NUM_STAGE: dict[AudioFormat, tuple[int, int]] = {
     "flac": (200, 800),
 }
 ROUNDS = 5
+Source = tuple[str, str, float]
 AT_ONCE = round(BATCH_SECONDS / 10)  # soundscapes of 10 s whose labels the stage measures before it mixes them
 
 
@@ -103,7 +104,7 @@ def compare(bank: Bank, data: Path, recipe: Recipe, *, num: int, place: Path) ->
 
 
 def with_scaper(plans: list[Plan], bank: Bank, data: Path, folder: Path) -> float:
-    """CPU ms of `Scaper.generate` for a soundscape, from the original files."""
+    """CPU ms for a soundscape by Scaper, specified and generated, from the original files."""
     from curation.scaper_engine import _contained, scaper
 
     for role in ("foreground", "background"):
@@ -111,8 +112,9 @@ def with_scaper(plans: list[Plan], bank: Bank, data: Path, folder: Path) -> floa
             (folder / role / label).mkdir(parents=True)
     total = 0.0
     for count, made in enumerate(plans):
-        mixer = specified(made, bank, data, folder, scaper.Scaper)
+        sources = {clip: linked(clip, bank, data, folder) for clip in clips_of(made)}
         before = cpu_seconds()
+        mixer = specified(made, bank, sources, folder, scaper.Scaper)
         with _contained():
             mixer.generate(
                 str(folder / "out.wav"),
@@ -126,25 +128,31 @@ def with_scaper(plans: list[Plan], bank: Bank, data: Path, folder: Path) -> floa
     return 1000 * total / (len(plans) - 1)
 
 
-def specified(made: Plan, bank: Bank, data: Path, folder: Path, kind: Callable[..., Any]) -> Any:
-    """A Scaper for the plan; its sources are links to the original recordings, in folders by label."""
+def clips_of(made: Plan) -> set[int]:
+    """The bank's clips that a plan uses."""
+    return {made.background.clip, *(event.clip for event in made.events)}
+
+
+def linked(index: int, bank: Bank, data: Path, folder: Path) -> Source:
+    """A clip's label, a link to its original recording in Scaper's folders by label, and the second it begins at."""
+    clip = bank.clips[index]
+    link = folder / clip.role / clip.label / Path(clip.origin).name
+    if not link.exists():
+        link.symlink_to((data / clip.origin).resolve())
+    return clip.label, str(link), clip.origin_start / clip.origin_sample_rate
+
+
+def specified(made: Plan, bank: Bank, sources: dict[int, Source], folder: Path, kind: Callable[..., Any]) -> Any:
+    """A Scaper for the plan."""
     rate = bank.sample_rate
-
-    def source(index: int) -> tuple[str, str, float]:
-        clip = bank.clips[index]
-        link = folder / clip.role / clip.label / Path(clip.origin).name
-        if not link.exists():
-            link.symlink_to((data / clip.origin).resolve())
-        return clip.label, str(link), clip.origin_start / clip.origin_sample_rate
-
     mixer = kind(made.num_samples / rate, str(folder / "foreground"), str(folder / "background"))
     mixer.sr, mixer.ref_db, mixer.n_channels = rate, made.background.lufs, 1
-    label, path, begin = source(made.background.clip)
+    label, path, begin = sources[made.background.clip]
     is_looped = bank.clips[made.background.clip].num_samples < made.num_samples
     start = 0.0 if is_looped else begin + made.background.source_start / rate
     mixer.add_background(("const", label), ("const", path), ("const", start))
     for event in made.events:
-        label, path, begin = source(event.clip)
+        label, path, begin = sources[event.clip]
         mixer.add_event(
             label=("const", label),
             source_file=("const", path),

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -97,9 +96,12 @@ def draw_pieces(
 
 def num_fitting(lengths: Sequence[int], gaps: Sequence[int] | None, *, num_samples: int) -> int:
     """How many of the parts, from the first on, fit into a soundscape with the gaps between them."""
-    before = [0, *(gaps or [0] * len(lengths))]
-    ends = itertools.accumulate(length + gap for length, gap in zip(lengths, before, strict=False))
-    return bisect_right(list(ends), num_samples)
+    end = 0
+    for count, length in enumerate(lengths):
+        end += length + (gaps[count - 1] if gaps and count else 0)
+        if end > num_samples:
+            return count
+    return len(lengths)
 
 
 def draw_starts(

@@ -32,7 +32,8 @@ _BUFFER_BYTES = 64 << 10
 _BATCH_BYTES = 32 << 20  # of audio that is written at once: a table of few rows costs as much as one of many
 _PAGE_BYTES = 512 << 10  # at least: what is copied into a page of few soundscapes stays in the processor's cache
 _HEADER_BYTES = 44
-_AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+_AUDIO_FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
+_AUDIO = pa.struct(_AUDIO_FIELDS)
 Pcm = Int16[np.ndarray, " sample"]
 Bytes = UInt8[np.ndarray, " byte"]
 
@@ -126,9 +127,13 @@ def _ids(shard: Path, _modified: int, _size: int) -> Sequence[tuple[int, list[st
 
 def _audio_array(name: str, content: Bytes) -> pa.StructArray:
     """One value of the column: a view, for pyarrow would copy bytes."""
-    offsets = np.array([0, len(content)], np.int32)
-    view = pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(content)])
-    return pa.StructArray.from_arrays([view, pa.array([name], pa.string())], fields=list(_AUDIO))
+    view = pa.Array.from_buffers(pa.binary(), 1, [None, _offsets(len(content)), pa.py_buffer(content)])
+    return pa.StructArray.from_arrays([view, pa.array([name], pa.string())], fields=_AUDIO_FIELDS)
+
+
+@functools.lru_cache(maxsize=64)
+def _offsets(num_bytes: int) -> pa.Buffer:
+    return pa.py_buffer(np.array([0, num_bytes], np.int32))
 
 
 @functools.lru_cache(maxsize=64)
