@@ -4,6 +4,7 @@ The key is read from OPENAI_API_KEY when the client is made and is never part of
 don't name it, and the server's, which may, are never quoted.
 """
 
+import ast
 import asyncio
 import json
 import os
@@ -27,6 +28,7 @@ _SCHEMA = {
     "required": ["caption"],
     "additionalProperties": False,
 }
+_CAPTION = re.compile(r"""["']caption["']\s*:\s*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')(?=\s*(?:[,}\]`]|$))""")
 _RESPONSE_FORMAT: Any = {
     "type": "json_schema",
     "json_schema": {"name": "caption", "strict": True, "schema": _SCHEMA},
@@ -164,7 +166,11 @@ def _count(value: Any) -> int:
 
 
 def caption_in(raw: str) -> str:
-    """The caption in JSON, fenced or among other text, or in bare text; empty if JSON is broken."""
+    """The caption in JSON, fenced or among other text, or in bare text; empty if that is broken.
+
+    Servers without structured output leave a bracket or a comma wrong, or quote as Python does: one whole string after
+    the key is taken then, never a part of one, nor one of several.
+    """
     text = re.sub(r"<think>.*?</think>", "", raw, flags=re.DOTALL).strip()
     start, end = text.find("{"), text.rfind("}")
     if start < 0:
@@ -173,6 +179,18 @@ def caption_in(raw: str) -> str:
     try:
         found = json.loads(text[start : end + 1])
     except (ValueError, RecursionError):
-        return ""
+        return _only_caption(text[start:])
     caption = found.get("caption") if isinstance(found, dict) else None
     return caption.strip() if isinstance(caption, str) else ""
+
+
+def _only_caption(text: str) -> str:
+    """The one whole string after the key in text that is almost JSON; empty if there is none, or another."""
+    found = _CAPTION.findall(text)
+    if len(found) != 1 or text.count("caption") > found[0].count("caption") + 1:
+        return ""
+    try:
+        value = ast.literal_eval(found[0]) if found[0][0] == "'" else json.loads(found[0])
+    except (ValueError, SyntaxError):
+        return ""
+    return str(value).strip()

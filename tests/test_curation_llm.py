@@ -180,13 +180,41 @@ def test_a_password_in_the_url_is_not_shown() -> None:
         CAPTION,
         f'"{CAPTION}"',
         f"```\n{CAPTION}\n```",
+        f"{{'caption': '{CAPTION}'}}",
+        f"{{'caption': \"{CAPTION}\"}}",
+        f'{{"caption": "{CAPTION}",}}',
+        f'{{"caption": "{CAPTION}"',
+        f'```json\n{{"caption": "{CAPTION}"\n```',
+        f'Sure: {{"caption": "{CAPTION}", "confidence": high}}',
     ],
 )
 def test_a_caption_is_found_in_what_models_write(raw: str) -> None:
     assert caption_in(raw) == CAPTION
 
 
-@pytest.mark.parametrize("raw", ["", '{"caption": "A dog ba', '{"text": "A dog"}', '{"caption": 3}', "{}" * 3])
+def test_escapes_in_almost_json_are_read() -> None:
+    assert caption_in('{"caption": "A \\"dog\\" barks in a caf\\u00e9.",}') == 'A "dog" barks in a caf\u00e9.'
+    assert caption_in("{'caption': 'A dog\\'s bark.'}") == "A dog's bark."
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "",
+        '{"caption": "A dog ba',
+        "{'caption': 'A dog ba",
+        "{'caption': 'A dog's bark'}",
+        '{"text": "A dog"}',
+        '{"caption": 3}',
+        '{"caption": 3,}',
+        "{}" * 3,
+        'Like {"caption": "An example."}: {"caption": "A dog barks."}',
+        '{"caption": "A dog barks." "and more"}',
+        "{'caption': '\\xZZ'}",
+        "{" * 100_000,
+        '{"caption": "' + "\\" * 100_001,
+    ],
+)
 def test_a_broken_answer_holds_no_caption(raw: str) -> None:
     assert caption_in(raw) == ""
 
