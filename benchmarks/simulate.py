@@ -7,8 +7,7 @@ Scaper makes each planned soundscape as its users do: from the original recordin
 `memory`, the mixer alone, from plans to samples and labels; and the whole stage of `flam-cli simulate` in one process
 (plan, mix, labels, Parquet, audio), `virtual`, `shards`, `wav` and `flac`. CPU is user and system time; what a process
 pays once (imports, opening the bank) is taken out by making two numbers of soundscapes; of several rounds the median.
-Ratios are Scaper's CPU over
-ours. The last line is one JSON object; exit code 1 if a ratio is less than it has to be.
+Ratios are Scaper's CPU over ours. The last line is one JSON object; exit code 1 if a ratio is less than it has to be.
 """
 
 import argparse

@@ -4,7 +4,6 @@ The key is read from OPENAI_API_KEY when the client is made and is never part of
 don't name it, and the server's, which may, are never quoted.
 """
 
-import ast
 import asyncio
 import json
 import os
@@ -189,8 +188,10 @@ def _only_caption(text: str) -> str:
     found = _CAPTION.findall(text)
     if len(found) != 1 or text.count("caption") > found[0].count("caption") + 1:
         return ""
+    text = found[0]
+    if text[0] == "'":
+        text = '"' + text[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
     try:
-        value = ast.literal_eval(found[0]) if found[0][0] == "'" else json.loads(found[0])
-    except (ValueError, SyntaxError):
+        return str(json.loads(text)).strip()
+    except ValueError:
         return ""
-    return str(value).strip()

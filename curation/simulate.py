@@ -32,8 +32,9 @@ from manifests.errors import FlamError
 from manifests.schema import SCHEMA_VERSION, SPLITS, Soundscape, Split
 from manifests.store import DatasetFolder, claim, locked, read_json, replacing, write_audio, write_rows
 
+# Of soundscapes whose labels are measured before any of their audio is mixed: memory holds their processed sounds
+BATCH_SECONDS = 200
 _OWN_AUDIO = re.compile(r"(?:new-)?([0-9]{8,})\.(?:wav|flac)")
-BATCH_SECONDS = 200  # memory holds what rooms and microphones made of the sounds in so much of soundscapes
 _TEMPORARY = re.compile(r"\..+\.[0-9]+\.tmp")  # of manifests.store
 
 

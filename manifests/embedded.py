@@ -28,7 +28,7 @@ from manifests.schema import Soundscape, arrow_schema, to_table
 
 COLUMN = "audio"
 _GROUP_BYTES = 16 << 20  # of audio: a reader of one row passes half of its row group
-_BUFFER_BYTES = 64 << 10
+_BUFFER_BYTES = 64 << 10  # of a file that a reader of one row reads at once
 _BATCH_BYTES = 32 << 20  # of audio that is written at once: a table of few rows costs as much as one of many
 _PAGE_BYTES = 512 << 10  # at least: what is copied into a page of few soundscapes stays in the processor's cache
 _HEADER_BYTES = 44
