@@ -23,7 +23,8 @@ _KEEP = {"": True, "yes": True, "no": False}
 def to_csv(table: PhraseTable) -> str:
     """Every text of the table."""
     out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
+    returns = any("\r" in row.cluster + row.label for row in table.phrases)  # Python 3.11 does not quote them
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
     writer.writerow(COLUMNS)
     seen: set[str] = set()
     for row in table.phrases:
@@ -38,11 +39,11 @@ def to_csv(table: PhraseTable) -> str:
 def corrected(path: Path, labels: Collection[Label], sources: Sources) -> list[Correction]:
     """The corrections so far with those of a file; raises FlamError, with its line, for one that can't be."""
     table = phrase_table(labels, sources)
+    before = _keys(table)
     merged = {one.key: one for one in sources.corrections}
     places: dict[tuple[str, str, str], str] = {}
     for one, place in _read(path, labels):
-        there = one.key in _keys(table)
-        if there != one.keep or one.key in merged:
+        if one.keep != (one.key in before) or one.key in merged:
             merged[one.key] = one
             places[one.key] = place
     corrections = list(merged.values())
@@ -104,7 +105,7 @@ def _correction(row: TableRow) -> Correction:
     return Correction(
         cluster=_plain(row.cells["cluster"]),
         kind=kind,
-        text=text if kind == "ancestor" else text.strip(),
+        text=text if kind == "ancestor" else text.strip() or text,
         label=_plain(row.cells.get("label", "")) if kind == "phrase" else "",
         keep=_KEEP[keep],
     )
