@@ -63,9 +63,7 @@ def measured(rows: list[dict[str, Any]], *, errors: bool = False) -> dict[str, A
         checker.check(row["caption"], scene, prompt=prompt)
     started = time.process_time()
     answers = [
-        checker.check(
-            row["caption"], scene, prompt=prompt, limits=TERSE if row["style"] == "terse" else Limits()
-        )
+        checker.check(row["caption"], scene, prompt=prompt, limits=TERSE if row["style"] == "terse" else Limits())
         for row, scene in zip(rows, soundscapes, strict=True)
     ]
     cpu_ms = (time.process_time() - started) / len(rows) * 1000

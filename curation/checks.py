@@ -25,7 +25,7 @@ _ECHO_WORDS = 8  # so many words in a row of the prompt are no accident
 _MOST_NAMED = 5  # things that one sentence to the model names
 
 _CHATTER = re.compile(
-    r"\b(?:as an? (?:ai|language model|assistant)|unfortunately|sorry|apologi[sz]e|i (?:cannot|can't|can not|won't|am|hear)"
+    r"\b(?:as an? (?:ai|language model|assistant)\b|unfortunately|sorry|apologi[sz]e|i (?:cannot|can't|can not|won't|am|hear)"
     r"|i['\u2019](?:m|ve|d|ll)|my apologies|great question|thank you|you(?:r| asked| provided| requested| would)"
     r"|here(?:'s| is| are)\b.{0,30}\b(?:caption|sentence|description)|(?:this|the) caption(?! (?:should|must))|caption:"
     r"|(?:audio|sound) (?:clip|file)|json|timeline|as requested|let me know|hope this|happy to|feel free)"

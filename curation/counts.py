@@ -32,7 +32,7 @@ class _Count:
     mention: Mention
     fewest: int
     most: int
-    words: str
+    words: str  # the same, for the model
     emphatic: bool = False  # "only once"
     vague: bool = False  # "several"
 
@@ -61,9 +61,13 @@ def wrong_counts(said: Mentions, sounds: Mapping[str, Sound]) -> list[str]:
         else:
             wrong = count.fewest > high or (count.most < low and often[cluster] == 1)
         if wrong:
-            heard = f"{low} times" if low == high else f"{low} to {high} times"
-            problems.append(f"it says that {count.mention.text!r} is heard {count.words!r}, but it is heard {heard}")
+            heard = _often(low) if low == high else f"{low} to {high} times"
+            problems.append(f"it says that {count.mention.text!r} is heard {count.words}, but it is heard {heard}")
     return problems
+
+
+def _often(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
 def _counts(said: Mentions) -> Iterator[_Count]:
@@ -75,7 +79,7 @@ def _counts(said: Mentions) -> Iterator[_Count]:
             continue
         if word.text in _MANY or (word.text, following) in _MANY_PAIRS:
             if (mention := _nearest(said, at)) is not None:
-                yield _Count(mention, 2, _ANY, word.text, vague=True)
+                yield _Count(mention, 2, _ANY, "again and again", vague=True)
             continue
         number = _ADVERBS.get(word.text)
         if number is not None:
@@ -102,11 +106,11 @@ def _count(said: Mentions, at: int, mention: Mention, number: int) -> _Count:
     before = [token.text for token in said.row[max(0, at - 3) : at]]
     words = said.row[at].text
     if before[-2:] in (["at", "least"], ["fewer", "than"], ["less", "than"]) and before[:1] != ["not"]:
-        return _Count(mention, number, _ANY, f"at least {words}")
+        return _Count(mention, number, _ANY, f"at least {_often(number)}")
     if before[-2:] == ["more", "than"]:
-        return _Count(mention, number + 1, _ANY, f"more than {words}")
+        return _Count(mention, number + 1, _ANY, f"more than {_often(number)}")
     emphatic = words in _ONLY or bool(_ONLY & set(before)) or bool(_ONLY & {t.text for t in said.row[at : at + 2]})
-    return _Count(mention, number, number, words, emphatic=emphatic)
+    return _Count(mention, number, number, _often(number), emphatic=emphatic)
 
 
 def _nearest(said: Mentions, at: int) -> Mention | None:

@@ -47,7 +47,19 @@ _FOREIGN = frozenset(
     " khi na ya wa kisha huku ang ng mga sa habang de zai le zhe he yi ge ta shi ran hou sheng yin gou jiao yu xia de ga"
     " wo no ni wa ga suru naku oto nagara sobaka layet dozhd idet potom".split()
 ) - frozenset("a i to on in is at no do die war den to son pan hat van am so as an by my".split())
-_BORROWED = frozenset({"caf\u00e9", "caf\u00e9s", "na\u00efve", "cr\u00e8me", "d\u00e9cor", "fianc\u00e9e", "saut\u00e9", "saut\u00e9ed", "saut\u00e9s"})
+_BORROWED = frozenset(
+    {
+        "caf\u00e9",
+        "caf\u00e9s",
+        "na\u00efve",
+        "cr\u00e8me",
+        "d\u00e9cor",
+        "fianc\u00e9e",
+        "saut\u00e9",
+        "saut\u00e9ed",
+        "saut\u00e9s",
+    }
+)
 
 
 def is_english(text: str, *, given: AbstractSet[str] = frozenset()) -> bool:

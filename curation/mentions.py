@@ -9,6 +9,8 @@ from curation.known import Known
 from curation.stems import Token
 from curation.vocabulary import Meaning, vocabulary
 
+_VERB_REACH = 2  # words from a noun to its verb, "is screeching"
+
 
 @dataclass(frozen=True, slots=True)
 class Mention:
@@ -61,6 +63,7 @@ def mentions(row: Sequence[Token], present: Sequence[tuple[str, Known]]) -> Ment
     opaque = any(not known.sounds for _, known in present)
     found = _pieces(row, present)
     invented = []
+    doer: Group | None = None  # the last group that is about a sound of the soundscape
     for group in all_groups:
         if not _claims(group) and len(group.words) == 1 and group.chunk in claiming:
             continue  # a stray "runs" or "water" beside what is really told of
@@ -68,9 +71,15 @@ def mentions(row: Sequence[Token], present: Sequence[tuple[str, Known]]) -> Ment
         mention = _mention(row, group, clusters)
         if clusters:
             found.append(mention)
-        elif _claims(group) and not group.meaning.near & everything and not _is_said(row, group, words):
-            if not (opaque and _is_general(group.meaning)):
-                invented.append(mention)
+            doer = group
+        elif (
+            _claims(group)
+            and not group.meaning.near & everything
+            and not _is_said(row, group, words)
+            and not (opaque and _is_general(group.meaning))
+            and not _is_done_by(group, doer)
+        ):
+            invented.append(mention)
     return Mentions(row, chunks(row), sorted(found, key=lambda mention: mention.first), invented)
 
 
@@ -106,6 +115,16 @@ def _clusters(group: Group, present: Sequence[tuple[str, Known]]) -> frozenset[s
     return frozenset()
 
 
+def _is_done_by(group: Group, doer: Group | None) -> bool:
+    """Whether it is but a verb after what is there: "the train screeches"."""
+    return (
+        doer is not None
+        and not group.meaning.named
+        and group.chunk == doer.chunk
+        and group.first - doer.last <= _VERB_REACH
+    )
+
+
 def _is_said(row: Sequence[Token], group: Group, words: frozenset[str]) -> bool:
     """Whether labels say the same words."""
     return all(row[at].stem in words for word in group.words for at in range(word.first, word.last + 1))
@@ -118,7 +137,9 @@ def _is_general(meaning: Meaning) -> bool:
 
 def _mention(row: Sequence[Token], group: Group, clusters: Iterable[str]) -> Mention:
     sources = vocabulary().sources
-    source = next((w.last for w in group.words if w.meaning.named & sources and w.meaning.named == w.meaning.claimed), -1)
+    source = next(
+        (w.last for w in group.words if w.meaning.named & sources and w.meaning.named == w.meaning.claimed), -1
+    )
     return Mention(
         first=group.first,
         last=group.last,

@@ -11,7 +11,9 @@ from curation.mentions import Mention, Mentions
 
 Span = tuple[float, float]
 
-_THEN = frozenset({"then", "next", "later", "afterwards", "afterward", "subsequently", "finally", "eventually", "lastly"})
+_THEN = frozenset(
+    {"then", "next", "later", "afterwards", "afterward", "subsequently", "finally", "eventually", "lastly"}
+)
 _FINALLY = frozenset({"finally", "lastly"})
 _WHILE = frozenset({"while", "whilst", "as", "during", "meanwhile"})
 _NO_WHILE = frozenset({"well", "if", "though", "soon", "the", "long", "many"})  # "as the" may be, but see _while
@@ -28,7 +30,10 @@ _ENDS = frozenset({"ends", "closes", "concludes", "finishes", "ending", "closing
 _SLACK = 0.3  # seconds that nobody hears
 _BESIDE = 0.15  # seconds between two sounds that may pass for simultaneous
 _CLAUSE = 9  # words that a clause after "once" may have
-_EARLY, _LATE = 0.5, 0.6  # shares of the duration: what begins later is not at the start; what ends sooner not at the end
+_EARLY, _LATE = (
+    0.5,
+    0.6,
+)  # shares of the duration: what begins later is not at the start; what ends sooner not at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +213,11 @@ class _Text:
         since = max((here for here in range(at) if self._text(here) in _THEN | {"followed", ";", "."}), default=-1)
         left = [mention for mention in self.found if since < mention.first < at]
         right = [mention for mention in self.found if mention.first > at and self._joins(at, mention)]
-        if word == "at":  # "... at the same moment"
-            right, left = left[-1:], left[:-1]
+        if word == "at":  # "... at the same moment"; with "as" it stands between the two
+            if self._text(at - 1) == "partly":
+                return
+            if self._text(at + 4) != "as":
+                right, left = left[-1:], left[:-1][-1:]
         if not left and right:  # "While Y, X"
             left = [m for m in self.found if m.first > right[-1].last and self.chunk[m.first] > self.chunk[at] + 1][:1]
         if left and right and not any(self._meet(a, b) for a in left for b in right):
@@ -232,17 +240,18 @@ class _Text:
             yield from self._is_first(self._after(at) if following == "with" else self._here(at))
         elif word == "first" and self._text(at - 1) not in ("the", "at", "a", "its", "very") and following != "of":
             after = [mention for mention in self._here(at) if mention.first > at]
-            yield from self._is_first(after or self._here(at))
+            yield from self._is_first(after or self._here(at), until=self._next_then(at) if after else 0, early=False)
         elif word in _START and self._text(at - 1) in ("the", "very"):
             yield from self._is_first(self._here(at))
         elif word in _ENDS and following == "with":
             yield from self._is_last(self._after(at))
         elif word in _FINALLY:
-            yield from self._is_last(self._after(at))
+            yield from self._is_last(self._after(at), at=at)
         elif (word in ("end", "close", "finish") and self._text(at - 1) == "to") or self._words(at, 3) == "last of all":
             yield from self._is_last(self._here(at) or self._after(at))
         elif word == "end" and self._text(at - 1) in ("the", "very") and self._near_at(at):
-            yield from self._is_last(self._here(at), at_end=True)
+            exact = bool({"very", "right"} & {self._text(at - 1), self._text(at - 3)}) or following == "of"
+            yield from self._is_last(self._here(at), at_end=exact, at=at)
         elif word == "last" and self._text(at - 1) in ("come", "comes", "in", "heard", "coming"):
             yield from self._is_last(self._here(at))
 
@@ -251,25 +260,34 @@ class _Text:
         return self._text(at - 1) not in _ONE_TIME and self._text(at + 1) not in _NO_CLAUSE
 
     def _near_at(self, at: int) -> bool:
-        return "at" in (self._text(at - 2), self._text(at - 3)) and "near" not in (self._text(at - 2), self._text(at - 3))
+        return "at" in (self._text(at - 2), self._text(at - 3)) and "near" not in (
+            self._text(at - 2),
+            self._text(at - 3),
+        )
 
     def _here(self, at: int) -> list[Mention]:
         """The mention in the same part of the text; else the one before it."""
         here = [mention for mention in self.found if self.chunk[mention.first] == self.chunk[at]]
         return (here or self._before(at))[-1:]
 
-    def _is_first(self, told: Sequence[Mention]) -> Iterator[str]:
+    def _next_then(self, at: int) -> int:
+        """Where the next sound in order is told of; 0 if none is."""
+        return next((here for here in range(at, len(self.row)) if self._text(here) in _THEN | {"after"}), 0)
+
+    def _is_first(self, told: Sequence[Mention], *, until: int = 0, early: bool = True) -> Iterator[str]:
+        """`until`: what is told of before may come at the same time. `early`: it was told to be at the very start."""
         for mention in told:
             if self._of(mention).background:
                 continue
             begin = self._of(mention).first
-            earlier = [m for m in self._others(mention) if self._of(m).first < begin - _SLACK]
+            earlier = [m for m in self._others(mention) if m.first >= until and self._of(m).first < begin - _SLACK]
             if earlier:
                 yield _told(mention, earlier[0])
-            elif begin > _EARLY * self.duration:
+            elif early and begin > _EARLY * self.duration:
                 yield f"it tells of {mention.text!r} at the start, but it begins late"
 
-    def _is_last(self, told: Sequence[Mention], *, at_end: bool = False) -> Iterator[str]:
+    def _is_last(self, told: Sequence[Mention], *, at_end: bool = False, at: int = -1) -> Iterator[str]:
+        """`at_end`: it was told to be at the very end. `at`: what is told of after it may come at the same time."""
         for mention in told:
             mine = self._of(mention)
             if mine.background:
@@ -277,7 +295,9 @@ class _Text:
             later = [
                 other
                 for other in self._others(mention)
-                if self._of(other).last > mine.last + _SLACK and self._of(other).end > mine.end + _SLACK
+                if not (-1 < at < mention.first < other.first)
+                and self._of(other).last > mine.last + _SLACK
+                and self._of(other).end > mine.end + _SLACK
             ]
             if later:
                 yield f"it tells of {mention.text!r} at the end, but {later[0].text!r} comes later"

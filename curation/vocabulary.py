@@ -104,7 +104,9 @@ def vocabulary() -> Vocabulary:
     bits = {name: 1 << index for index, name in enumerate(entries)}
     parents = {name: _listed(entry.get("is", "")) for name, entry in entries.items()}
     kinds = {name: _join(bits[kind] for kind in entries if _is_a(kind, name, parents)) for name in entries}
-    parts = {name: _join(bits[part] for part, entry in entries.items() if entry.get("part") == name) for name in entries}
+    parts = {
+        name: _join(bits[part] for part, entry in entries.items() if entry.get("part") == name) for name in entries
+    }
     terms: dict[tuple[str, ...], Meaning] = defaultdict(Meaning)
     for name, entry in entries.items():
         bit, near = bits[name], kinds[name] | parts[name]
