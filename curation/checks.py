@@ -3,50 +3,27 @@
 Each check has a name, and for the model a sentence that says what is wrong with its caption.
 """
 
-import functools
-import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from curation.counts import wrong_counts
+from curation.form import Limits, form_problems
 from curation.heard import Sound, sounds
 from curation.known import Clusters, Known
-from curation.language import is_english
 from curation.mentions import Mentions, mentions
-from curation.sequence import Times, wrong_orders
+from curation.reading import Times
+from curation.sequence import wrong_orders
 from curation.source_clip import UNLABELLED
 from curation.stems import tokens
 from curation.wording import wording
 from manifests.schema import Check, Phrase, Soundscape
 
-_ECHO_WORDS = 8  # so many words in a row of the prompt are no accident
-_MOST_NAMED = 5  # things that one sentence to the model names
+__all__ = ["CHECKS", "PROBLEMS", "Checker", "Limits", "Result", "check_caption", "failed", "tidy"]
 
-_CHATTER = re.compile(
-    r"\b(?:as an? (?:ai|language model|assistant)\b|unfortunately|sorry|apologi[sz]e|i (?:cannot|can't|can not|won't|am|hear)"
-    r"|i['\u2019](?:m|ve|d|ll)|my apologies|great question|thank you|you(?:r| asked| provided| requested| would)"
-    r"|here(?:'s| is| are)\b.{0,30}\b(?:caption|sentence|description)|(?:this|the) caption(?! (?:should|must))|caption:"
-    r"|(?:audio|sound) (?:clip|file)|json|timeline|as requested|let me know|hope this|happy to|feel free)"
-    r"|^(?:sure(?![\w-])|certainly[,!:]|of course|okay|absolutely[,!:])|^i\b",
-    re.IGNORECASE,
-)
-_INSTRUCTION = re.compile(
-    r"^\W{0,3}(?:(?:write|mention|describe|do not|don't|avoid|answer|return|respond|output|generate|summari[sz]e)\b"
-    r"|use (?:natural|simple|plain|only|no|the|short|words|one|a few)\b|say (?:how|what|which|when|only)\b"
-    r"|(?:give|keep|include) (?:no|one|it|the|only|every|all|a caption)\b"
-    r"|(?:style|task|rules?|instructions?|format|input|output|user|system|assistant)\s?:)"
-    r"|\b(?:caption|sentence|answer|description) (?:should|must|needs to)\b"
-    r"|\b(?:do not|don't) (?:mention|list|use|give|include|repeat)\b"
-    r"|\b(?:under|at most|fewer than|no more than|up to|of) (?:\w+ to )?\w+ words\b",
-    re.IGNORECASE,
-)
-_TIMES = re.compile(
-    r"\d+(?:[.,]\d+)?\s?-?\s?(?:s|sec|secs|seconds?|ms|milliseconds?|min|mins|minutes?)\b|\d:\d\d|\d[.,]\d",
-    re.IGNORECASE,
-)
-_MARKUP = re.compile(r"[*_`#<>{}\[\]|\\]|https?:|^[-\u2022]\s")
+_LIMITS = Limits()
+_MOST_NAMED = 5  # things that one sentence to the model names
 CHECKS = (
     "finished",
     "not_empty",
@@ -80,20 +57,6 @@ class Result:
     problem: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """What was asked for.
-
-    Args:
-        fewest_words, most_words: of a caption, both included.
-        times: the prompt asks for times in digits.
-    """
-
-    fewest_words: int = 3
-    most_words: int = 60
-    times: bool = False
-
-
 class _Checked(Protocol):
     @property
     def name(self) -> str: ...
@@ -119,7 +82,7 @@ class Checker:
         *,
         finish_reason: str = "stop",
         prompt: str = "",
-        limits: Limits = Limits(),  # noqa: B008 - it cannot change
+        limits: Limits = _LIMITS,
     ) -> list[Result]:
         """Every check of a caption, in the order of CHECKS.
 
@@ -135,7 +98,7 @@ class Checker:
         said = mentions(tokens(text), list(present.items()))
         mentioned = {cluster for mention in said.found for cluster in mention.clusters}
         missing = [sound for sound in heard.values() if sound.spans and sound.cluster not in mentioned]
-        problems = self._form(text, present, finish_reason=finish_reason, prompt=prompt, limits=limits)
+        problems = form_problems(text, given=_words(present), finish_reason=finish_reason, prompt=prompt, limits=limits)
         problems["complete"] = _named("it does not mention", [wording(sound.label).words for sound in missing])
         problems["nothing_invented"] = _invented(said)
         problems["order"] = "; ".join(wrong_orders(said, _times(soundscape), soundscape.duration)[:_MOST_NAMED])
@@ -150,7 +113,7 @@ class Checker:
         *,
         finish_reason: str = "stop",
         prompt: str = "",
-        limits: Limits = Limits(),  # noqa: B008 - it cannot change
+        limits: Limits = _LIMITS,
     ) -> list[Result]:
         """The same of a phrase about one sound: it must mention that, and no other.
 
@@ -158,14 +121,16 @@ class Checker:
             text: the phrase as the model wrote it.
             soundscape: what the sound is heard in.
             cluster: of the sound; one of the soundscape's.
-            finish_reason, prompt, limits: as for `check`.
+            finish_reason: as for `check`.
+            prompt: as for `check`.
+            limits: as for `check`.
         """
         present = self._present(soundscape)
         heard: dict[str, Sound] = {sound.cluster: sound for sound in sounds(soundscape)}
         said = mentions(tokens(text), list(present.items()))
         label = heard[cluster].label if cluster in heard else cluster
         others = [mention.text for mention in said.found if cluster not in mention.clusters]
-        problems = self._form(text, present, finish_reason=finish_reason, prompt=prompt, limits=limits)
+        problems = form_problems(text, given=_words(present), finish_reason=finish_reason, prompt=prompt, limits=limits)
         about = any(cluster in mention.clusters for mention in said.found)
         problems["complete"] = "" if about else f"it does not mention: {wording(label).words}"
         problems["nothing_invented"] = _invented(said) or _named("it mentions another sound", others)
@@ -187,41 +152,9 @@ class Checker:
                 labels.setdefault(background.cluster, background.label)
         return {cluster: self._clusters.known(cluster, label) for cluster, label in (contained | labels).items()}
 
-    @staticmethod
-    def _form(
-        text: str, present: dict[str, Known], *, finish_reason: str, prompt: str, limits: Limits
-    ) -> dict[str, str]:
-        """What is wrong with a text whatever can be heard; by name, empty for what passed."""
-        words = text.split()
-        given = frozenset().union(*(known.words for known in present.values()))
-        passed: dict[str, Callable[[], object]] = {
-            "finished": lambda: finish_reason == "stop",
-            "not_empty": lambda: words,
-            "one_line": lambda: not any(unicodedata.category(char) in _UNPRINTABLE for char in set(text)),
-            "plain": lambda: not _MARKUP.search(text),
-            "length": lambda: limits.fewest_words <= len(words) <= limits.most_words,
-            "one_sentence": lambda: not re.search(r"[.!?](?=\s)", text.strip()),
-            "no_chatter": lambda: not _CHATTER.search(text),
-            "no_echo": lambda: not (_INSTRUCTION.search(text) or _shares_run(text, prompt)),
-            "no_times": lambda: limits.times or not _TIMES.search(text),
-            "english": lambda: is_english(text, given=given),
-        }
-        wrong = {
-            "finished": "it was cut off or withheld",
-            "not_empty": "it is empty or not the JSON object asked for",
-            "one_line": "it holds line breaks or characters that cannot be printed",
-            "plain": "it holds markup or underscores",
-            "length": f"it has {len(words)} words, not {limits.fewest_words} to {limits.most_words}",
-            "one_sentence": "it is more than one sentence",
-            "no_chatter": "it talks about the task instead of the sounds",
-            "no_echo": "it repeats the instructions",
-            "no_times": "it gives times in digits",
-            "english": "it is not in English",
-        }
-        return {name: "" if passed[name]() else problem for name, problem in wrong.items()}
 
-
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Co", "Zl", "Zp"})
+def _words(present: dict[str, Known]) -> frozenset[str]:
+    return frozenset[str]().union(*(known.words for known in present.values()))
 
 
 def _results(problems: dict[str, str]) -> list[Result]:
@@ -260,20 +193,6 @@ def tidy(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _shares_run(text: str, prompt: str) -> bool:
-    return not _runs(text[:10_000]).isdisjoint(_runs_of_prompt(prompt))
-
-
-def _runs(text: str) -> set[tuple[str, ...]]:
-    words = re.findall(r"[a-z']+", text.lower())
-    return {tuple(words[at : at + _ECHO_WORDS]) for at in range(len(words) - _ECHO_WORDS + 1)}
-
-
-@functools.lru_cache(maxsize=64)
-def _runs_of_prompt(prompt: str) -> set[tuple[str, ...]]:
-    return _runs(prompt)
-
-
 PROBLEMS = {
     "finished": "it was cut off or withheld",
     "not_empty": "it is empty or not the JSON object asked for",
@@ -291,5 +210,5 @@ PROBLEMS = {
 def check_caption(text: str, *, finish_reason: str, prompt: str, labels: Iterable[str]) -> list[Check]:
     """The checks of PROBLEMS, in its order."""
     present = {label: Clusters(()).known(label, label) for label in labels}
-    problems = Checker._form(text, present, finish_reason=finish_reason, prompt=prompt, limits=Limits())
+    problems = form_problems(text, given=_words(present), finish_reason=finish_reason, prompt=prompt, limits=Limits())
     return [Check(name=name, passed=not problems[name]) for name in PROBLEMS]

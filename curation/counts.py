@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from curation.heard import Sound
 from curation.mentions import Mention, Mentions
+from curation.stems import words_of
 
 _NUMBERS = {
     word: number
-    for number, words in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), start=1)
-    for word in (words, str(number))
+    for number, name in enumerate(
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], start=1
+    )
+    for word in (name, str(number))
 } | {"single": 1, "lone": 1, "sole": 1, "double": 2, "triple": 3, "couple": 2}
 _ADVERBS = {"once": 1, "twice": 2, "thrice": 3}
 _TIMES = frozenset({"times", "time", "occasions", "occasion", "moments", "bouts", "bursts", "instances"})
@@ -18,7 +21,7 @@ _UNITS = frozenset({"second", "seconds", "minute", "minutes", "more", "another",
 _ONLY = frozenset({"only", "just", "exactly", "single", "sole", "lone"})
 _MANY = frozenset({"repeatedly", "several", "numerous", "multiple", "frequently"})
 _MANY_PAIRS = frozenset({("again", "and"), ("over", "and"), ("many", "times"), ("series", "of"), ("time", "after")})
-_NOT_ADVERB = frozenset("the it they a an all this that more again her his their".split())
+_NOT_ADVERB = words_of("the it they a an all this that more again her his their")
 _REACH = 4  # words from a number to what it counts
 _ANY = 10**6
 _SHORT = 1.0  # seconds; in a longer stretch a sound may well be heard several times
@@ -71,7 +74,7 @@ def _often(number: int) -> str:
 
 
 def _counts(said: Mentions) -> Iterator[_Count]:
-    row, used = said.row, set()
+    row, used = said.row, set[int]()
     for at, word in enumerate(row):
         following = row[at + 1].text if at + 1 < len(row) else ""
         before = row[at - 1].text if at else ""
@@ -83,7 +86,7 @@ def _counts(said: Mentions) -> Iterator[_Count]:
             continue
         number = _ADVERBS.get(word.text)
         if number is not None:
-            if number == 1 and (following in _NOT_ADVERB and before not in _ONLY | {"than", "and"} or before == "at"):
+            if number == 1 and ((following in _NOT_ADVERB and before not in _ONLY | {"than", "and"}) or before == "at"):
                 continue
             mention = _nearest(said, at)
         elif word.text in _NUMBERS:
@@ -92,7 +95,7 @@ def _counts(said: Mentions) -> Iterator[_Count]:
             used.update(range(at + 1, at + 2) if following in _NUMBERS else ())
             if following == "of" and word.text not in ("single", "couple"):
                 continue
-            if _UNITS & set(later[:1]) or before in ("a", "the") and word.text == "one":
+            if _UNITS & set(later[:1]) or (before in ("a", "the") and word.text == "one"):
                 continue
             mention = _nearest(said, at) if _TIMES & set(later) and "of" not in later else _counted(said, at, number)
         else:
@@ -119,7 +122,7 @@ def _nearest(said: Mentions, at: int) -> Mention | None:
     here = [mention for mention in said.found if said.chunk[mention.first] == part]
     before = [mention for mention in here if mention.first < at]
     earlier = [mention for mention in said.found if mention.first < at]
-    return (before[-1:] or here[:1] or earlier[-1:] or [None])[0]
+    return next(iter(before[-1:] or here[:1] or earlier[-1:]), None)
 
 
 def _counted(said: Mentions, at: int, number: int) -> Mention | None:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from curation.stems import Token
+from curation.stems import Token, words_of
 from curation.vocabulary import Meaning, fits, vocabulary
 
 # What stands on two sides of these is seldom about the same sound.
-_APART = frozenset(
+_APART = words_of(
     "and or but while whilst as then before after followed plus amid amidst among amongst during when whenever until"
-    " with alongside against accompanied over because so nor besides beside near".split()
+    " with alongside against accompanied over because so nor besides beside near"
 )
 _NOT_YET_A_CLAUSE = frozenset({"the", "it", "they", "a", "an", "all", "this", "that", "its", "their"})  # "once the ..."
 _NEGATIONS = frozenset({"no", "without", "not", "never", "nobody", "neither", "nor", "none"})

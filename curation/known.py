@@ -5,17 +5,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from curation.groups import groups
-from curation.stems import Token, tokens
+from curation.stems import Token, tokens, words_of
 from curation.vocabulary import vocabulary
 from curation.wording import plain_words, wordings
 from manifests.schema import Phrase
 
-_DULL = frozenset(
+_DULL = words_of(
     "a an the of and or in on at to by for with from into near over under off up down out is are be being been was"
     " can could may heard hear sound noise sfx fx audio effect someone somebody something person people man woman male"
     " female human his her their its it that this some one two three left right big small large little loud soft quiet"
     " low high long short new old sample take track recording misc other various unknown close distant far indoor"
-    " outdoor inside outside hit open close start stop move go come make get".split()
+    " outdoor inside outside hit open close start stop move go come make get"
 )
 
 

@@ -88,3 +88,8 @@ def stem(word: str) -> str:
     if len(word) > _LONGEST_WORD or not word.isascii():
         return word
     return str(_STEMMER.stemWord(_BASE.get(word, word)))
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The words of a list that is written as a text."""
+    return frozenset(text.split())
