@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from curation.heard import Sound
 from curation.mentions import Mention, Mentions
 from curation.stems import words_of
+from curation.vocabulary import vocabulary
 
 _NUMBERS = {
     word: number
@@ -16,7 +17,9 @@ _NUMBERS = {
     for word in (name, str(number))
 } | {"single": 1, "lone": 1, "sole": 1, "double": 2, "triple": 3, "couple": 2}
 _ADVERBS = {"once": 1, "twice": 2, "thrice": 3}
-_TIMES = frozenset({"times", "time", "occasions", "occasion", "moments", "bouts", "bursts", "instances"})
+_TIMES = frozenset(
+    {"times", "time", "occasions", "occasion", "moments", "bouts", "bursts", "burst", "bout", "instances"}
+)
 _UNITS = frozenset({"second", "seconds", "minute", "minutes", "more", "another", "after", "by", "side", "or", "last"})
 _ONLY = frozenset({"only", "just", "exactly", "single", "sole", "lone"})
 _MANY = frozenset({"repeatedly", "several", "numerous", "multiple", "frequently"})
@@ -131,12 +134,17 @@ def _counted(said: Mentions, at: int, number: int) -> Mention | None:
     for mention in said.found:
         if not (at < mention.last and said.chunk[mention.first] == part and mention.first <= at + _REACH):
             continue
+        if _TIMES & {token.text for token in said.row[at + 1 : mention.first]}:
+            return mention  # "two bursts of chatter"
         inside = range(max(at + 1, mention.first), mention.last + 1)
         if number > 1:
             plural = next((here for here in range(at + 1, mention.last + 1) if said.row[here].plural), -1)
-            counts = plural in inside and plural != mention.source
-        else:
-            first = inside[0]
-            counts = first != mention.source
-        return mention if counts else None
+            return mention if plural in inside and not _is_source(said, plural) else None
+        return None if _is_source(said, inside[0]) else mention
     return None
+
+
+def _is_source(said: Mentions, at: int) -> bool:
+    """Whether a word names what makes a sound, and not the sound: nobody can hear how many dogs bark."""
+    found = vocabulary().match(said.row, at)
+    return found is not None and bool(found[1].named & vocabulary().sources)

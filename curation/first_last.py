@@ -6,6 +6,7 @@ from curation.mentions import Mention
 from curation.reading import SLACK, THEN, Reading, told
 
 _FINALLY = frozenset({"finally", "lastly"})
+_NEXT = (THEN | {"after"}) - {"later"}
 _START = frozenset({"start", "beginning", "outset", "opening"})
 _OPENS = frozenset({"starts", "opens", "begins", "start", "begin", "open", "starting", "beginning", "opening"})
 _ENDS = frozenset({"ends", "closes", "concludes", "finishes", "ending", "closing", "finishing", "concluding"})
@@ -45,7 +46,7 @@ class Ends(Reading):
 
     def _next_then(self, at: int) -> int:
         """Where the next sound in order is told of; 0 if none is."""
-        return next((here for here in range(at, len(self.row)) if self.text(here) in THEN | {"after"}), 0)
+        return next((here for here in range(at, len(self.row)) if self.text(here) in _NEXT), 0)
 
     def _is_first(self, mentions: Sequence[Mention], *, until: int = 0, early: bool = True) -> Iterator[str]:
         """`until`: what is told of before may come at the same time. `early`: it was told to be at the very start."""

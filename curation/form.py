@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from curation.language import is_english
 
+_MOST_CHARACTERS = 2000  # of a caption
 _ECHO_WORDS = 8  # so many words in a row of the prompt are no accident
 
 _CHATTER = re.compile(
@@ -31,7 +32,7 @@ _INSTRUCTION = re.compile(
     re.IGNORECASE,
 )
 _TIMES = re.compile(
-    r"\d+(?:[.,]\d+)?\s?-?\s?(?:s|sec|secs|seconds?|ms|milliseconds?|min|mins|minutes?)\b|\d:\d\d|\d[.,]\d",
+    r"(?<!\d)\d{1,9}(?:[.,]\d{1,9})?\s?-?\s?(?:s|sec|secs|seconds?|ms|milliseconds?|min|mins|minutes?)\b|\d:\d\d|\d[.,]\d",
     re.IGNORECASE,
 )
 _MARKUP = re.compile(r"[*_`#<>{}\[\]|\\]|https?:|^[-\u2022]\s")
@@ -65,17 +66,18 @@ def form_problems(
         limits: what was asked for.
     """
     words = text.split()
+    start = text[:_MOST_CHARACTERS].strip()  # what is longer fails
     passed: dict[str, Callable[[], object]] = {
         "finished": lambda: finish_reason == "stop",
         "not_empty": lambda: words,
         "one_line": lambda: not any(unicodedata.category(char) in _UNPRINTABLE for char in set(text)),
-        "plain": lambda: not _MARKUP.search(text),
-        "length": lambda: limits.fewest_words <= len(words) <= limits.most_words,
-        "one_sentence": lambda: not re.search(r"[.!?](?=\s)", text.strip()),
-        "no_chatter": lambda: not _CHATTER.search(text),
-        "no_echo": lambda: not (_INSTRUCTION.search(text) or _shares_run(text, prompt)),
-        "no_times": lambda: limits.times or not _TIMES.search(text),
-        "english": lambda: is_english(text, given=given),
+        "plain": lambda: not _MARKUP.search(start),
+        "length": lambda: limits.fewest_words <= len(words) <= limits.most_words and len(text) <= _MOST_CHARACTERS,
+        "one_sentence": lambda: not re.search(r"[.!?](?=\s)", start),
+        "no_chatter": lambda: not _CHATTER.search(start),
+        "no_echo": lambda: not (_INSTRUCTION.search(start) or _shares_run(start, prompt)),
+        "no_times": lambda: limits.times or not _TIMES.search(start),
+        "english": lambda: is_english(start, given=given),
     }
     wrong = {
         "finished": "it was cut off or withheld",
@@ -93,7 +95,7 @@ def form_problems(
 
 
 def _shares_run(text: str, prompt: str) -> bool:
-    return not _runs(text[:10_000]).isdisjoint(_runs_of_prompt(prompt))
+    return not _runs(text).isdisjoint(_runs_of_prompt(prompt))
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:

@@ -51,6 +51,7 @@ class Group:
         return self.words[-1].last
 
 
+PIECES = ""  # key of the terms that may be found inside a word
 OwnTerms = Mapping[str, Sequence[tuple[tuple[str, ...], int, Meaning]]]  # by first stem; longest first
 
 
@@ -104,13 +105,19 @@ def _words(row: Sequence[Token], own: OwnTerms) -> Iterator[Word]:
         owners: set[int] = set()
         near = 0
         for term, number, fitting in own.get(row[at].stem, ()):
-            if len(term) < length or (owners and len(term) < length):
+            if len(term) < length:
                 break
             if fits(term, row, at):
                 if len(term) > length:
                     length, meaning = len(term), Meaning()
                 owners.add(number)
                 near |= fitting.near
+        if not row[at].text.isascii():
+            for (piece, *_), number, fitting in own.get(PIECES, ()):
+                if piece in row[at].text:
+                    length = max(length, 1)
+                    owners.add(number)
+                    near |= fitting.near
         if owners:
             meaning = Meaning(
                 named=meaning.named,

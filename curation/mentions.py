@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from curation.groups import Group, OwnTerms, chunks, groups
+from curation.groups import PIECES, Group, OwnTerms, chunks, groups
 from curation.known import Known
 from curation.stems import Token
 from curation.vocabulary import Meaning, vocabulary
@@ -19,14 +19,12 @@ class Mention:
     Args:
         first, last: positions of its words, in tokens.
         clusters: which sounds; empty for what is not there.
-        source: position of a word that names what makes the sound ("dog"), not the sound; -1 if there is none.
         text: its words.
     """
 
     first: int
     last: int
     clusters: frozenset[str]
-    source: int
     text: str
 
 
@@ -61,8 +59,8 @@ def mentions(row: Sequence[Token], present: Sequence[tuple[str, Known]]) -> Ment
         everything |= known.sounds
     words = frozenset().union(*(known.words for _, known in present))
     opaque = any(not known.sounds for _, known in present)
-    found = _pieces(row, present)
-    invented = []
+    found: list[Mention] = []
+    invented: list[Mention] = []
     doer: Group | None = None  # the last group that is about a sound of the soundscape
     for group in all_groups:
         if not _claims(group) and len(group.words) == 1 and group.chunk in claiming:
@@ -80,7 +78,7 @@ def mentions(row: Sequence[Token], present: Sequence[tuple[str, Known]]) -> Ment
             and not _is_done_by(group, doer)
         ):
             invented.append(mention)
-    return Mentions(row, chunks(row), sorted(found, key=lambda mention: mention.first), invented)
+    return Mentions(row, chunks(row), found, invented)
 
 
 def _own_terms(present: Sequence[tuple[str, Known]]) -> OwnTerms:
@@ -89,6 +87,8 @@ def _own_terms(present: Sequence[tuple[str, Known]]) -> OwnTerms:
         fitting = Meaning(near=known.near)
         for term in known.terms:
             own[term[0]].append((term, number, fitting))
+        for piece in known.pieces:
+            own[PIECES].append(((piece,), number, fitting))
     for terms in own.values():
         terms.sort(key=lambda item: -len(item[0]))
     return own
@@ -136,25 +136,9 @@ def _is_general(meaning: Meaning) -> bool:
 
 
 def _mention(row: Sequence[Token], group: Group, clusters: Iterable[str]) -> Mention:
-    sources = vocabulary().sources
-    source = next(
-        (w.last for w in group.words if w.meaning.named & sources and w.meaning.named == w.meaning.claimed), -1
-    )
     return Mention(
         first=group.first,
         last=group.last,
         clusters=frozenset(clusters),
-        source=source,
         text=" ".join(token.text for token in row[group.first : group.last + 1]),
     )
-
-
-def _pieces(row: Sequence[Token], present: Sequence[tuple[str, Known]]) -> list[Mention]:
-    """Words in other scripts, which may have no spaces between them."""
-    found = []
-    for name, known in present:
-        for piece in known.pieces:
-            found += [
-                Mention(at, at, frozenset({name}), -1, piece) for at, token in enumerate(row) if piece in token.text
-            ]
-    return found

@@ -20,6 +20,7 @@ _ENDED = words_of(
 _BEGUN = words_of("begin begins began start starts started set sets arrive arrives")
 _AT_ALL = frozenset({"any", "anyone", "anything", "first", "all", "even", "ever"})
 _BESIDE = 0.15  # seconds between two sounds that may pass for simultaneous
+_MOST_TOGETHER = 8  # mentions on each side of "while" that are compared
 _CLAUSE = 9  # words that a clause after "once" may have
 _ONE_TIME = frozenset({"only", "just", "exactly", "than", "at", "the", "but", "heard"})
 _NO_CLAUSE = words_of("at in on by near and with during or before after again more as while over from to ,")
@@ -161,7 +162,8 @@ class _Text(Ends):
             return
         since = max((here for here in range(at) if self.text(here) in THEN | {"followed", ";", "."}), default=-1)
         left = [mention for mention in self.found if since < mention.first < at]
-        right = [mention for mention in self.found if mention.first > at and self._joins(at, mention)]
+        stop = next((here for here in range(at + 1, len(self.row)) if self.text(here) in _STOPS), len(self.row))
+        right = [mention for mention in self.found if at < mention.first < stop]
         if word == "at":  # "... at the same moment"; with "as" it stands between the two
             if self.text(at - 1) == "partly":
                 return
@@ -169,12 +171,9 @@ class _Text(Ends):
                 right, left = left[-1:], left[:-1][-1:]
         if not left and right:  # "While Y, X"
             left = [m for m in self.found if m.first > right[-1].last and self.chunk[m.first] > self.chunk[at] + 1][:1]
+        left, right = left[-_MOST_TOGETHER:], right[:_MOST_TOGETHER]
         if left and right and not any(self._meet(a, b) for a in left for b in right):
             yield f"it tells of {left[-1].text!r} and {right[0].text!r} at the same time, but they are apart"
-
-    def _joins(self, at: int, mention: Mention) -> bool:
-        """Whether no comma or word of order stands between."""
-        return not any(self.text(here) in _STOPS for here in range(at + 1, mention.first))
 
     def _meet(self, one: Mention, other: Mention) -> bool:
         return one.clusters == other.clusters or any(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import snowballstemmer
 
-_MOST_CHARACTERS = 4000  # of a text that are looked at; no caption is that long
+_MOST_CHARACTERS = 2000  # of a text that are looked at; no caption is that long
 _LONGEST_WORD = 40  # characters; a longer one is no English word
 _TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|[.,;:!?()\u2013\u2014]|-(?=\s)")
 _PLURALS = frozenset({"children", "feet", "geese", "mice", "oxen", "people", "teeth"})
@@ -74,7 +74,7 @@ def tokens(text: str) -> list[Token]:
     return [_token(found) for found in _TOKEN.findall(text[:_MOST_CHARACTERS].lower())]
 
 
-@functools.lru_cache(maxsize=1 << 15)
+@functools.lru_cache(maxsize=1 << 13)
 def _token(text: str) -> Token:
     if not text[0].isalnum():
         return Token(text, "", plural=False)
@@ -87,7 +87,8 @@ def stem(word: str) -> str:
     """The stem of a lower-cased word; a word that is none in English keeps its form."""
     if len(word) > _LONGEST_WORD or not word.isascii():
         return word
-    return str(_STEMMER.stemWord(_BASE.get(word, word)))
+    found = str(_STEMMER.stemWord(_BASE.get(word, word)))
+    return found[:-1] if found.endswith("rr") else found  # it makes "pur" of "purring", but not of "purr"
 
 
 def words_of(text: str) -> frozenset[str]:
