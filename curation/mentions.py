@@ -75,7 +75,7 @@ def mentions(row: Sequence[Token], present: Sequence[tuple[str, Known]]) -> Ment
             and not group.meaning.near & everything
             and not _is_said(row, group, words)
             and not (opaque and _is_general(group.meaning))
-            and not _is_done_by(group, doer)
+            and not _is_done_by(row, group, doer)
         ):
             invented.append(mention)
     return Mentions(row, chunks(row), found, invented)
@@ -115,14 +115,14 @@ def _clusters(group: Group, present: Sequence[tuple[str, Known]]) -> frozenset[s
     return frozenset()
 
 
-def _is_done_by(group: Group, doer: Group | None) -> bool:
-    """Whether it is but a verb after what is there: "the train screeches"."""
-    return (
-        doer is not None
-        and not group.meaning.named
-        and group.chunk == doer.chunk
-        and group.first - doer.last <= _VERB_REACH
-    )
+def _is_done_by(row: Sequence[Token], group: Group, doer: Group | None) -> bool:
+    """Whether it is but a verb after what is there: "the train screeches", "... rattles and screeches"."""
+    if doer is None or group.meaning.named:
+        return False
+    if group.chunk == doer.chunk:
+        return group.first - doer.last <= _VERB_REACH
+    second = row[group.first - 1].text in ("and", "then") and row[group.first].text.endswith("s")
+    return second and group.first - doer.last == _VERB_REACH
 
 
 def _is_said(row: Sequence[Token], group: Group, words: frozenset[str]) -> bool:

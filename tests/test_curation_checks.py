@@ -175,6 +175,13 @@ def test_what_sources_and_background_contain_is_no_invention() -> None:
     assert "nothing_invented" not in problems("A dog barks in the traffic.", of)
 
 
+def test_a_verb_after_what_is_there_is_no_other_sound() -> None:
+    of = scene("wind", subway_train=[(1.0, 5.0)])
+    for text in ("A train screeches to a halt.", "A train rattles and squeals in the wind."):
+        assert not CONTENT & set(problems(text, of)), text
+    assert "nothing_invented" in problems("A train passes and squealing is heard, with a screaming man.", of)
+
+
 def test_doubtful_sounds_may_be_told_of_or_left_out() -> None:
     of = scene(dog_bark=[(1.0, 2.0)], cow=[(4.0, 5.0)])
     of.events[1].activity[0].audible_db = -3.0
