@@ -1,5 +1,7 @@
 """Whole labels and things that sound, in words: what the rules of `curation.wording` cannot know."""
 
+from curation.sound_words import INSTRUMENTS
+
 # Subjects that stand for somebody: (noun phrase, plural).
 PEOPLE = {
     "female": ("a woman", False),
@@ -83,13 +85,7 @@ TYPICAL_ACTS = {
     "wind": "blow",
     "wolf": "howl",
 }
-TYPICAL_ACTS |= dict.fromkeys(
-    (
-        "accordion banjo cello clarinet flute guitar harmonica harp mandolin orchestra organ piano saxophone sitar"
-        " synthesizer trombone trumpet ukulele violin"
-    ).split(),
-    "play",
-)
+TYPICAL_ACTS |= dict.fromkeys(INSTRUMENTS, "play")
 
 # Labels of common corpora whose words don't say who does what, or say it in another order:
 # (subject, verb).

@@ -10,11 +10,12 @@ def _words(text: str) -> frozenset[str]:
 
 # Uncountable: no article, "is".
 MASS = _words(
-    "air ambience ambiance applause audio babble birdsong bluegrass cacophony ceramic chalk chatter clutter cutlery dirt disco debris distortion dubstep"
-    " electricity flatulence foliage food fowl funk gibberish glass grass gravel gunfire hail hubbub ice jazz laughter"
-    " light livestock machinery mastication metal music nature noise nothing paper percussion pottery poultry"
-    " rain rainfall drizzle reggae respiration reverberation rock sand silence singing sleet smoke snow speech"
-    " static steam surf techno thunder tone traffic transport underwater water weather wildlife wind wood rustling"
+    "air ambience ambiance applause audio babble birdsong bluegrass cacophony ceramic chalk chatter clutter cutlery"
+    " dirt disco debris distortion dubstep electricity flatulence foliage food fowl funk gibberish glass grass"
+    " gravel gunfire hail hubbub ice jazz laughter light livestock machinery mastication metal music nature noise"
+    " nothing paper percussion pottery poultry rain rainfall drizzle reggae respiration reverberation rock sand"
+    " silence singing sleet smoke snow speech static steam surf techno thunder tone traffic transport underwater"
+    " water weather wildlife wind wood rustling"
 )
 # Plurals without -s; "are".
 PLURALS = _words("people children men women teeth feet geese mice oxen police cattle outdoors indoors")
@@ -28,21 +29,21 @@ COUNTABLE_ING = _words(
 # object or a place (knock, type), and none whose noun comes after another noun without being done
 # by it ("wind chime", "bass drum").
 VERBS = _words(
-    "applaud bark bawl beep blare bleat blow boil boom breathe bubble burn burp buzz cackle call caw chat"
-    " cheer chew chirp chuckle clang clap clatter click clink close cluck coo cough crackle crash creak"
-    " croak crow crumple crunch cry drip drone drop explode fall fizz flap flow flush fry gallop gasp giggle"
-    " gobble grind groan growl grunt gurgle hiccup hiss honk hoot howl hum idle inflate jangle laugh meow moan moo"
-    " neigh oink open pant pass peck play pour purr quack rattle rev ring roar rumble run rustle scream"
-    " screech shatter shout shut sigh sing sizzle slam snarl sneeze snore snort sob speak spin splash"
-    " squawk squeak squeal start sniff talk thud thump tick trickle trumpet tweet twitter wail walk"
-    " wheeze whimper whine whinny whir whisper whistle whoosh yap yawn yell yelp break"
+    "applaud bark bawl beep blare bleat blow boil boom breathe bubble burn burp buzz cackle call caw chat cheer"
+    " chew chirp chuckle clang clap clatter click clink close cluck coo cough crackle crash creak croak crow crumple"
+    " crunch cry drip drone drop explode fall fizz flap flow flush fry gallop gasp giggle gobble grind groan growl"
+    " grunt gurgle hiccup hiss honk hoot howl hum idle inflate jangle laugh meow moan moo neigh oink open pant pass"
+    " peck play pour purr quack rattle rev ring roar rumble run rustle scream screech shatter shout shut sigh sing"
+    " sizzle slam snarl sneeze snore snort sob speak spin splash squawk squeak squeal start sniff talk thud thump"
+    " tick trickle trumpet tweet twitter wail walk wheeze whimper whine whinny whir whisper whistle whoosh yap yawn"
+    " yell yelp break"
 )
 # Their plain form is as often a noun of another kind ("key ring", "coffee break"): only the -ing
 # form counts.
 GERUND_ONLY = _words(
     "ring break play pass fall run start walk pour talk chat blow grind boil idle fry crow splash burn call click"
-    " close drop flow inflate open saw shut spin swim trumpet vomit whistle write yell bite eat chop cock crush cut dial fold rub"
-    " dial scratch sharpen shuffle slice stir strike sweep tap tear wash"
+    " close drop flow inflate open saw shut spin swim trumpet vomit whistle write yell bite eat chop cock crush cut"
+    " dial fold rub scratch sharpen shuffle slice stir strike sweep tap tear wash"
 )
 # Done by people when nothing else is said: "coughing" -> "someone coughing".
 HUMAN_VERBS = _words(
@@ -55,16 +56,16 @@ TRANSITIVE = _words("chop cock crush cut fold rub scratch sharpen shuffle slice 
 MANNERS = {"heavy": "heavily", "loud": "loudly", "quiet": "quietly", "soft": "softly"}
 # Verbs and nouns of sounds that go on rather than happen: nobody counts them.
 LASTING_VERBS = _words(
-    "babble blow boil breathe brush bubble burn buzz chat chew crackle drone fall flow fly fry gallop grind hum idle"
-    " play pour purr roll run rustle sizzle snore speak swim talk tick trickle type walk whir write"
+    "babble blow boil breathe brush bubble burn buzz chat chew crackle drone fall flow fly fry gallop grind hum"
+    " idle play pour purr roll run rustle sizzle snore speak swim talk tick trickle type walk whir write"
 )
 LASTING = _words(
-    "air aircraft airplane ambience ambulance applause breathing birdsong bus car chainsaw chatter cicadas compressor"
-    " computer conversation crickets crowd dishwasher drill dryer engine fan fire fireplace footsteps frying hairdryer heater"
-    " helicopter humming insects jackhammer lawnmower machine machinery microwave motorcycle mower music noise ocean oven"
-    " plane printer radio rain rainfall rapping refrigerator river room running saw sea sewing shaver shower silence"
-    " singing snoring speech static stream surf swimming television thunderstorm toothbrush traffic train truck"
-    " typing vehicle walking water waterfall waves wind"
+    "air aircraft airplane ambience ambulance applause breathing birdsong bus car chainsaw chatter cicadas"
+    " compressor computer conversation crickets crowd dishwasher drill dryer engine fan fire fireplace footsteps"
+    " frying hairdryer heater helicopter humming insects jackhammer lawnmower machine machinery microwave motorcycle"
+    " mower music noise ocean oven plane printer radio rain rainfall rapping refrigerator river room running saw sea"
+    " sewing shaver shower silence singing snoring speech static stream surf swimming television thunderstorm"
+    " toothbrush traffic train truck typing vehicle walking water waterfall waves wind"
 )
 # Nouns of sounds that happen, so that several of them are "three gunshots".
 HAPPENINGS = _words(
@@ -79,9 +80,15 @@ FRONT_VERBS = VERBS - _words(
     "sing play talk speak walk run fry grind pass start drone whistle clap chat chew fall open close"
 )
 ANIMATE = _words(
-    "adult baby babies bird birds boy boys cat cats child children crowd dog dogs female girl"
-    " girls male man men person people water woman women"
+    "adult baby babies bird birds boy boys cat cats child children crowd dog dogs female girl girls male man men"
+    " person people water woman women"
 )
+# Their last letter doubles: "humming".
 DOUBLING = _words(
     "chop clap cut dig drip drop flap hum rev rub run shut slam snap snip sob spin stir swim tap yap chat whir sip pat"
 )
+INSTRUMENTS = _words(
+    "accordion banjo cello clarinet flute guitar harmonica harp mandolin orchestra organ piano saxophone sitar"
+    " synthesizer trombone trumpet ukulele violin"
+)
+DETERMINERS = _words("a an the some my his her their many several two three someone something being going")

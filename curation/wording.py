@@ -10,11 +10,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from curation.grammar import article, bare, gerund, many_of, noun_phrase, parted, third_person
 from curation.label_words import KNOWN_ACTS, KNOWN_NOUNS, PEOPLE, PLACES, TYPICAL_ACTS
 from curation.sound_words import (
     ANIMATE,
-    COUNTABLE_ING,
-    DOUBLING,
+    DETERMINERS,
     FRONT_VERBS,
     GERUND_ONLY,
     HAPPENINGS,
@@ -22,9 +22,6 @@ from curation.sound_words import (
     LASTING,
     LASTING_VERBS,
     MANNERS,
-    MASS,
-    PLURALS,
-    SINGULAR_S,
     TRANSITIVE,
     VERBS,
 )
@@ -32,10 +29,6 @@ from curation.source_clip import UNLABELLED
 from manifests.schema import Background
 
 _LONGEST_NOUN = 4  # words; a longer label is a description, and no article can be guessed for it
-_AN = re.compile(r"(?:[aeiou]|hour|honest|honou?r|heir|8|11\b|18\b|(?:[fhlmnrsx]|fm|hvac|lp|mp3|mri|sos)\b)")
-_NOT_AN = re.compile(r"(?:eu|ewe|one\b|once|u\b|ubi|uku|uni(?!n|m)|ura|uri|us[aeu]|uten|util)")
-_DETERMINERS = frozenset("a an the some my his her their many several two three someone something being going".split())
-_PREPOSITION = re.compile(r" (in|on|with|from|at|for|by|to|under|through|over|against|into|of) ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +52,7 @@ class Wording:
     @property
     def bare(self) -> str:
         """The noun without its article, as headlines and tags have it: "dog bark"."""
-        return _bare(self.noun)
+        return bare(self.noun)
 
     def called(self, adjective: str) -> str:
         """The noun with an adjective of sounds: "a faint dog bark", "the faint sound of a dog barking"."""
@@ -160,33 +153,15 @@ def _word(words: str) -> Wording:
         verb=verb,
         subject_plural=who_plural,
         lasting=(base in LASTING_VERBS or last in LASTING) and last not in HAPPENINGS,
-        many=_many(noun) if not base or base not in LASTING_VERBS else "",
+        many=many_of(noun) if not base or base not in LASTING_VERBS else "",
     )
-
-
-def _bare(noun: str) -> str:
-    return re.sub("^(?:an?|the) ", "", noun)
-
-
-def _many(noun: str) -> str:
-    """Several of what the noun names, if that is a single happening: "a gunshot" -> "gunshots"."""
-    head, preposition, tail = _parted(_bare(noun))
-    before, space, last = head.rpartition(" ")
-    countable = last in HAPPENINGS and noun.startswith(("a ", "an "))
-    return f"{before}{space}{third_person(last)}{preposition}{tail}" if countable else ""
-
-
-def _parted(words: str) -> tuple[str, str, str]:
-    """Words up to their first preposition, this with its spaces, and the rest."""
-    parts = _PREPOSITION.split(words, maxsplit=1)
-    return (parts[0], f" {parts[1]} ", parts[2]) if len(parts) == 3 else (words, "", "")
 
 
 def _act(words: str) -> tuple[str, str]:
     """Who does what, as (subject without article, base verb); empty if the words don't tell."""
     if words in KNOWN_ACTS:
         return KNOWN_ACTS[words]
-    head, preposition, tail = _parted(words)
+    head, preposition, tail = parted(words)
     if preposition == " of ":
         return "", ""
     if preposition:
@@ -212,7 +187,7 @@ def _done(words: str) -> tuple[str, str] | None:
     verb = _FORMS.get(first, "")
     if rest and verb in TRANSITIVE and first == gerund(verb) and noun_phrase(rest)[0] == rest:  # but "washing machine"
         return "someone", f"{verb} {rest}"
-    if rest.split(" ")[0] in _DETERMINERS and first == gerund(verb):
+    if rest.split(" ")[0] in DETERMINERS and first == gerund(verb):
         return "someone", f"{verb} {rest}"
     if rest and first == gerund(verb) and (verb in FRONT_VERBS or rest.rsplit(" ", 1)[-1] in ANIMATE):
         return rest, verb
@@ -222,57 +197,6 @@ def _done(words: str) -> tuple[str, str] | None:
 def _typical(words: str) -> tuple[str, str]:
     typical = TYPICAL_ACTS.get(words) or TYPICAL_ACTS.get(words.rsplit(" ", 1)[-1], "")
     return (words, typical) if typical else ("", "")
-
-
-def noun_phrase(words: str) -> tuple[str, bool]:
-    """Words with the articles that they take, if any, and whether they are a plural."""
-    surface = re.fullmatch(r"(footsteps) (\w+)", words)
-    head, preposition, tail = (surface[1], " on ", surface[2]) if surface else _parted(words)
-    first, last = head.split()[0], head.split()[-1]
-    plural = is_plural(last)
-    rest = f"{preposition}{noun_phrase(tail)[0]}" if tail and preposition not in (" of ", " to ", " for ") else ""
-    whole = f"{head}{rest or preposition + tail}"
-    is_act = last.endswith("ing") and last not in COUNTABLE_ING
-    acts_on = first.endswith("ing") and first != head and head.split()[1] in _DETERMINERS
-    if first in _DETERMINERS or plural or last in MASS or is_act or acts_on:
-        return whole, plural and not acts_on
-    return f"{article(whole)} {whole}", False
-
-
-def article(words: str) -> str:
-    """The indefinite article, by the sound that the words begin with."""
-    return "an" if _AN.match(words) and not _NOT_AN.match(words) else "a"
-
-
-def is_plural(word: str) -> bool:
-    """Whether a single word is a plural noun, by its ending and a short list."""
-    if word in PLURALS:
-        return True
-    return len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) and word not in SINGULAR_S
-
-
-def gerund(verb: str) -> str:
-    """The -ing form; only the first word of "type on a keyboard" changes."""
-    base, space, rest = verb.partition(" ")
-    if base.endswith("ie"):
-        base = base[:-2] + "y"
-    elif base.endswith("e") and not base.endswith(("ee", "oe", "ye")):
-        base = base[:-1]
-    elif base in DOUBLING:
-        base += base[-1]
-    return f"{base}ing{space}{rest}" if verb else ""
-
-
-def third_person(verb: str) -> str:
-    """The form after "it"; only the first word of "type on a keyboard" changes."""
-    base, space, rest = verb.partition(" ")
-    if base.endswith(("s", "x", "z", "ch", "sh", "o")) and not base.endswith("oo"):
-        base += "es"
-    elif base.endswith("y") and base[-2:-1] not in ("a", "e", "o", "u"):
-        base = base[:-1] + "ies"
-    else:
-        base += "s"
-    return f"{base}{space}{rest}"
 
 
 _FORMS = {

@@ -2,15 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.wording import (
-    article,
-    gerund,
-    is_plural,
-    plain_words,
-    third_person,
-    wording,
-    wordings,
-)
+from curation.grammar import article, gerund, is_plural, third_person
+from curation.wording import plain_words, wording, wordings
 
 
 @pytest.mark.parametrize(
