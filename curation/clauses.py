@@ -75,9 +75,15 @@ def noun(mention: Mention, rng: random.Random, *, loud: float = 0.2) -> Noun:
 
 def named(word: Wording, rng: random.Random) -> Noun:
     """Just the sound: "a siren", "the sound of a siren"."""
-    if rng.random() < 0.3:
+    source = bool(word.verb) and word.noun == word.subject  # nobody hears "a dog and then a cat"
+    if source or rng.random() < 0.3:
         return Noun(word.sound_of, word.plural and word.sound_of == word.noun)
     return Noun(word.noun, word.plural)
+
+
+def sounding(word: Wording) -> str:
+    """A noun phrase of something that takes time, for "during": "a dog barking", "the sound of a drill"."""
+    return word.doing if word.verb else word.sound_of
 
 
 def counted(mention: Mention, rng: random.Random) -> str:
@@ -88,7 +94,7 @@ def counted(mention: Mention, rng: random.Random) -> str:
 
 
 def how_often(mention: Mention, rng: random.Random, *, exact: bool = False) -> str:
-    """ " twice", " again and again", with the space before it; empty for once.
+    """How often it is heard, with a space before it: " twice", " again and again"; empty for once.
 
     `exact` is for captions that are about numbers: then a number is told if there is one.
     """
@@ -109,7 +115,7 @@ def how_often(mention: Mention, rng: random.Random, *, exact: bool = False) -> s
 
 
 def listed(texts: Sequence[str]) -> str:
-    """ "a, b and c"."""
+    """All in a row: "a, b and c"."""
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 

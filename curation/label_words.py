@@ -115,6 +115,7 @@ KNOWN_ACTS = {
     "keyboard typing": ("someone", "type on a keyboard"),
     "kid speaking": ("child", "speak"),
     "knock": ("someone", "knock"),
+    "leaves rustling in wind": ("leaves", "rustle in the wind"),
     "male speech": ("male", "speak"),
     "mouse click": ("computer mouse", "click"),
     "pencil erasing": ("someone", "rub with an eraser"),

@@ -15,7 +15,7 @@ from manifests.schema import Soundscape
 
 # Twice as loud is about 10 LU: a sound 15 LU above its background is nearly three times as loud. It must also stand
 # out from the other sounds by 10 dB.
-LOUD_SNR_DB, LOUD_AUDIBLE_DB = 15.0, 10.0
+LOUD_SNR_DB, LOUD_AUDIBLE_DB = _LOUD = (15.0, 10.0)
 FAINT_AUDIBLE_DB = 3.0  # even where it stands out most, it has hardly more energy than the rest has
 LOUDER_DB = 6.0  # two sounds that differ less may be heard the other way round, as their timbres are different
 _TOGETHER = 0.5  # share of the shorter sound that must overlap the other for "while"
@@ -67,11 +67,11 @@ class Mention:
 
     @cached_property
     def loudness(self) -> str:
-        """ "loud", "faint", or empty: neither, or nobody knows."""
+        """It is "loud", "faint", or empty: neither, or nobody knows."""
         snr, audible = self.sound.snr_db, self.sound.audible_db
-        if self.quietest is not None and self.dimmest is not None:
-            if self.quietest >= LOUD_SNR_DB and self.dimmest >= LOUD_AUDIBLE_DB:
-                return "loud"
+        least = (self.quietest, self.dimmest)
+        if all(db is not None and db >= bound for db, bound in zip(least, _LOUD, strict=True)):
+            return "loud"
         faint = audible is not None and audible <= FAINT_AUDIBLE_DB and (snr is None or snr < LOUD_SNR_DB)
         return "faint" if faint else ""
 
@@ -127,9 +127,15 @@ def length(mention: Mention) -> float:
 
 
 def together(one: Mention, other: Mention) -> bool:
-    """Whether most of the shorter is heard while the other is."""
+    """Whether most of the shorter is heard while the other is, and some of each time that one of them is heard."""
     both = shared(one, other)
-    return both > 0 and both >= _TOGETHER * min(length(one), length(other))
+    if both <= 0 or both < _TOGETHER * min(length(one), length(other)):
+        return False
+    return _each_overlaps(one, other) and _each_overlaps(other, one)
+
+
+def _each_overlaps(one: Mention, other: Mention) -> bool:
+    return all(any(a[0] < b[1] and b[0] < a[1] for b in other.sound.spans) for a in one.sound.spans)
 
 
 def coincide(one: Mention, other: Mention) -> bool:
@@ -144,9 +150,8 @@ def inside(one: Mention, other: Mention, margin: float = 0.0) -> bool:
 
 def by_turns(one: Mention, other: Mention) -> bool:
     """Whether each is heard between two times of the other, as long as there are any."""
-    order = [
-        who for _, who in sorted([(span, 0) for span in one.sound.spans] + [(span, 1) for span in other.sound.spans])
-    ]
+    spans = [(span, who) for who, mention in enumerate((one, other)) for span in mention.sound.spans]
+    order = [who for _, who in sorted(spans)]
     return len(order) > 2 and all(before != after for before, after in itertools.pairwise(order))
 
 

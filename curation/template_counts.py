@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 
 from curation.clauses import ADJECTIVES, NUMBERS, clause, how_often, listed
+from curation.grammar import bare
 from curation.scene import Mention, Scene, length, louder, throughout
 
 _BACKGROUND_TOLD = 0.7  # the share of captions with a background that tell of it
@@ -38,7 +39,10 @@ def _counted(mention: Mention, duration: float, rng: random.Random) -> str:
         if mention.count == 1:
             return f"a single {adjective}{word.bare} is heard"
         return f"{NUMBERS[mention.count]} {adjective}{word.many} are heard"
-    return clause(mention, rng, times=_times(mention, duration, rng), loud=1.0 if level else 0.0)
+    often = _times(mention, duration, rng)
+    if level and often == " continuously":
+        often = " without a break"  # "faintly continuously" is one adverb too many
+    return clause(mention, rng, times=often, loud=1.0 if level else 0.0)
 
 
 def _times(mention: Mention, duration: float, rng: random.Random) -> str:
@@ -57,16 +61,18 @@ def _compared(mentions: Sequence[Mention], rng: random.Random) -> str:
     pairs = [
         (one, other)
         for one, other in itertools.permutations(mentions, 2)
-        if louder(one, other) and one.loudness != "faint" and other.loudness != "loud" and one.word != other.word
+        if louder(one, other) and one.loudness != "faint" and other.loudness != "loud" and _the(one) != _the(other)
     ]
     if not pairs or rng.random() >= _LOUDNESS_TOLD:
         return ""
     one, other = rng.choice(pairs)
     if rng.random() < 0.3:
-        return f", {_the(other)} quieter than {_the(one)}"
-    return f", {_the(one)} louder than {_the(other)}"
+        return f", with {_the(other)} quieter than {_the(one)}"
+    return f", with {_the(one)} louder than {_the(other)}"
 
 
 def _the(mention: Mention) -> str:
     word = mention.word
-    return word.sound_of if word.noun == word.doing else f"the {word.bare}"
+    if word.subject in ("someone", "something"):
+        return word.sound_of if word.noun == word.doing else f"the {word.bare}"
+    return f"the {bare(word.subject or word.noun)}"

@@ -4,7 +4,7 @@ import itertools
 import random
 from collections.abc import Sequence
 
-from curation.clauses import Noun, clause, listed, named, noun
+from curation.clauses import Noun, clause, listed, named, noun, sounding
 from curation.scene import Mention, Scene, by_turns, coincide, inside, moments, shared, together
 from curation.wording import Wording
 
@@ -67,12 +67,12 @@ _COINCIDE = (
     "{n0} and {n1} coincide",
 )
 _INSIDE = (  # 0 is heard during 1
-    "during {n1}, {c0}",
-    "{c0} during {n1}",
-    "{c0} over {n1}",
+    "during {d1}, {c0}",
+    "{c0} during {d1}",
+    "{c0} over {d1}",
     "{c1}, with {n0} on top",
-    "amid {n1}, {c0}",
-    "{n0} can be heard over {n1}",
+    "amid {d1}, {c0}",
+    "{n0} can be heard over {d1}",
 )
 _JOINED = ("{n0} {be0} joined by {n1}", "{n1} {join1} {n0}", "{c0}, and then {c1} at the same time")
 _IN_BETWEEN = (
@@ -160,7 +160,7 @@ def _filled(clause0: str, noun0: Noun, clause1: str, noun1: Noun) -> dict[str, s
 
 def _two_forms(before: Sequence[Mention], after: Sequence[Mention]) -> Sequence[str]:
     silence = min(one.onset for one in after) - max(one.offset for one in before)
-    forms = _THEN
+    forms: tuple[str, ...] = _THEN
     if silence >= -_OVER:
         forms += _OVER_BEFORE
     if -_OVER <= silence <= _SOON:
@@ -192,7 +192,7 @@ def _in_order_or_listed(mentions: Sequence[Mention], rng: random.Random) -> str:
 
 def _pair(first: Mention, other: Mention, rng: random.Random) -> str:
     """Two sounds that overlap, or of which the first is heard again after the other has begun."""
-    forms: Sequence[str]
+    forms: tuple[str, ...]
     swapped = False
     if together(first, other):
         forms = _WHILE
@@ -212,7 +212,8 @@ def _pair(first: Mention, other: Mention, rng: random.Random) -> str:
         nouns = Noun(one.word.noun, one.word.plural), Noun(two.word.noun, two.word.plural)
     else:
         nouns = noun(one, rng), noun(two, rng)
-    return rng.choice(forms).format(**_filled(clause(one, rng), nouns[0], clause(two, rng), nouns[1]))
+    filled = _filled(clause(one, rng), nouns[0], clause(two, rng), nouns[1])
+    return rng.choice(forms).format(d1=sounding(two.word), **filled)
 
 
 def _moment_noun(moment: Sequence[Mention], rng: random.Random) -> Noun:
@@ -225,8 +226,9 @@ def _moment_noun(moment: Sequence[Mention], rng: random.Random) -> Noun:
 
 
 def _with_background(story: str, word: Wording, rng: random.Random) -> str:
-    forms = _PLACED if word.place else _BEHIND
-    if not word.place and not story.startswith(_INTRODUCED):  # one introduction is enough
+    forms: tuple[str, ...] = _PLACED if word.place else _BEHIND
+    introduced = story.startswith(_INTRODUCED) or " as " in story or " while " in story
+    if not word.place and not introduced:  # one introduction is enough
         forms += _BEFORE
     behind = named(word, rng)
     return rng.choice(forms).format(

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 from curation.clauses import counted, how_often, listed
 from curation.grammar import bare
-from curation.scene import Mention, Scene, moments, together
+from curation.scene import Mention, Scene, inside, moments, together
 from curation.wording import wording
 
 _BACKGROUND_TOLD = 0.7  # the share of terse captions with a background that tell of it
 _TIMES_TOLD = 0.4  # how likely a tag tells how often
 _LONGEST = 9  # words of a label in a phrase: with the words around them 13 at most
 _TWO_IN_ORDER = ("{a}, then {b}", "{a} and then {b}", "{a} followed by {b}", "{a} before {b}")
-_TWO_TOGETHER = ("{a} with {b}", "{a} and {b}", "{a} during {b}", "{a} over {b}", "{a} amid {b}")
+_TWO_TOGETHER = ("{a} with {b}", "{a} and {b}", "{a} together with {b}")
+_ONE_INSIDE = ("{a} with {b}", "{a} and {b}", "{a} during {b}", "{a} over {b}", "{a} amid {b}")  # a is heard during b
 _TWO = ("{a}, {b}", "{a} and {b}")
 _BEHIND = ("{s}, {bg}", "{s} over {bg}", "{s} with {bg}", "{s} amid {bg}", "{bg} and {s}", "{bg}, {s}")
 
@@ -39,7 +40,7 @@ def phrase(label: str, mention: Mention | None, rng: random.Random) -> str:
     word = wording(label)
     if len(word.words.split()) > _LONGEST:
         return f"the sound of {' '.join(word.words.split()[:_LONGEST])}"
-    texts = [word.sound_of, word.doing, word.noun, f"{word.noun} that can be heard"]
+    texts = [word.sound_of, word.doing, word.noun]
     if mention is not None:
         often = how_often(mention, rng)
         if mention.loudness:
@@ -47,7 +48,7 @@ def phrase(label: str, mention: Mention | None, rng: random.Random) -> str:
         if often and word.verb:
             texts = [f"{word.doing}{often}"]
         elif often:
-            texts = [f"{word.noun} heard{often}", f"{word.sound_of}{often}"]
+            texts = [f"{word.noun} heard{often}"]
         if often and not word.lasting and word.noun != word.doing:
             texts.append(f"repeated {word.many}" if word.many else f"{word.noun} more than once")
         if mention.count > 1 and word.many:
@@ -58,12 +59,15 @@ def phrase(label: str, mention: Mention | None, rng: random.Random) -> str:
 def _two(first: Mention, other: Mention, tags: Sequence[str], rng: random.Random) -> str:
     """Two sounds and how they lie in time."""
     a, b = tags
-    if together(first, other):
+    forms: Sequence[str] = _TWO
+    if inside(other, first):
+        a, b = b, a
+    if inside(first, other) or inside(other, first):
+        forms = _ONE_INSIDE
+    elif together(first, other):
         forms = _TWO_TOGETHER
     elif first.last_onset < other.onset:
         forms = _TWO_IN_ORDER[:3] if first.offset > other.onset else _TWO_IN_ORDER
-    else:
-        forms = _TWO
     return rng.choice(forms).format(a=a, b=b)
 
 
@@ -73,24 +77,24 @@ def _with_background(text: str, scene: Scene, rng: random.Random) -> str:
     if word.place:
         return f"{text} {word.place}"
     behind = rng.choice((word.bare, bare(word.doing)))
-    forms = _BEHIND[:1] + _BEHIND[-1:] if ", " in text else _BEHIND  # "a, b over c" would be b over c
+    forms: Sequence[str] = _BEHIND[:1] + _BEHIND[-1:] if ", " in text else _BEHIND  # "a, b over c" would be b over c
     return rng.choice(forms).format(s=text, bg=behind)
 
 
 def _doing(mention: Mention, rng: random.Random) -> str:
-    """ "dog barking twice"."""
+    """As in "dog barking twice"."""
     return f"{_levelled(mention, bare(mention.word.doing), rng)}{_sometimes(mention, rng)}"
 
 
 def _name(mention: Mention, rng: random.Random) -> str:
-    """ "dog", "three gunshots"."""
+    """As in "dog", "three gunshots"."""
     if mention.count > 1 and mention.word.many:
         return f"{counted(mention, rng)} {mention.word.many}"
     return _levelled(mention, mention.word.bare, rng)
 
 
 def _headline(mention: Mention, rng: random.Random) -> str:
-    """ "dog barks twice"."""
+    """As in "dog barks twice"."""
     return f"{bare(mention.word.acts)}{_sometimes(mention, rng)}" if mention.word.verb else _name(mention, rng)
 
 

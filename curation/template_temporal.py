@@ -46,7 +46,9 @@ def temporal(scene: Scene, rng: random.Random) -> str:
     word = scene.background
     if word.place:
         return rng.choice(("{place}, {s}", "{s}, all of it {place}")).format(s=text, place=word.place)
-    forms = _BEHIND if lasting or text.startswith(("at ", "right ", "from ", "in ")) else _BEHIND + _BEFORE
+    forms: tuple[str, ...] = (
+        _BEHIND if lasting or text.startswith(("at ", "right ", "from ", "in ")) else _BEHIND + _BEFORE
+    )
     return rng.choice(forms).format(s=text, of=word.sound_of, bg=word.noun, acts=word.acts)
 
 

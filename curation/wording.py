@@ -85,7 +85,11 @@ class Wording:
     @property
     def sound_of(self) -> str:
         """A noun phrase that fits every sound: "the sound of a dog bark"."""
-        return self.noun if self.noun.startswith("the sound") else f"the sound of {self.noun}"
+        return (
+            self.noun
+            if self.noun.startswith("the sound") or self.noun.endswith(" sounds")
+            else f"the sound of {self.noun}"
+        )
 
     @property
     def place(self) -> str:
