@@ -18,9 +18,9 @@ from curation.sequence import wrong_orders
 from curation.source_clip import UNLABELLED
 from curation.stems import tokens
 from curation.wording import wording
-from manifests.schema import Check, Phrase, Soundscape
+from manifests.schema import Phrase, Soundscape
 
-__all__ = ["CHECKS", "PROBLEMS", "Checker", "Limits", "Result", "check_caption", "failed", "tidy"]
+__all__ = ["CHECKS", "Checker", "Limits", "Result", "failed", "tidy", "tidy_phrase"]
 
 _LIMITS = Limits()
 _MOST_NAMED = 5  # things that one sentence to the model names
@@ -189,26 +189,10 @@ def failed(results: Iterable[_Checked]) -> list[str]:
 
 def tidy(text: str) -> str:
     """A good caption in the dataset's form: NFC, single spaces, a capital and a full stop."""
-    text = " ".join(unicodedata.normalize("NFC", text).split()).rstrip(" .!?,;:") + "."
+    text = tidy_phrase(text) + "."
     return text[0].upper() + text[1:]
 
 
-PROBLEMS = {
-    "finished": "it was cut off or withheld",
-    "not_empty": "it is empty or not the JSON object asked for",
-    "one_line": "it holds line breaks or characters that cannot be printed",
-    "plain": "it holds markup or underscores",
-    "length": "it has fewer than 3 or more than 60 words",
-    "one_sentence": "it is more than one sentence",
-    "no_chatter": "it talks about the task instead of the sounds",
-    "no_echo": "it repeats the instructions",
-    "no_times": "it gives times in digits",
-    "english": "it is not in English",
-}
-
-
-def check_caption(text: str, *, finish_reason: str, prompt: str, labels: Iterable[str]) -> list[Check]:
-    """The checks of PROBLEMS, in its order."""
-    present = {label: Clusters(()).known(label, label) for label in labels}
-    problems = form_problems(text, given=_words(present), finish_reason=finish_reason, prompt=prompt, limits=Limits())
-    return [Check(name=name, passed=not problems[name]) for name in PROBLEMS]
+def tidy_phrase(text: str) -> str:
+    """A good phrase in the dataset's form: NFC, single spaces, no full stop."""
+    return " ".join(unicodedata.normalize("NFC", text).split()).rstrip(" .!?,;:")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from curation.answers import caption_in, items_in
-from curation.checks import Checker, Limits, Result, failed, tidy
+from curation.checks import Checker, Limits, Result, failed, tidy, tidy_phrase
 from curation.heard import Sound, sure_sounds
 from curation.llm import Answer, Form
 from curation.prompt import Prompt
@@ -139,8 +139,8 @@ class Case:
         checks = [Check(name=result.name, passed=result.passed) for result in results]
         if failed(results):
             return self._template(target, via="openai", checks=checks)
-        text = tidy(self._texts[target])
-        return self._filled(target, text if not target else text.rstrip("."), via="openai", checks=checks)
+        text = self._texts[target]
+        return self._filled(target, tidy_phrase(text) if target else tidy(text), via="openai", checks=checks)
 
     def _close_with_templates(self, *, via: str, checks: Sequence[Check] = ()) -> None:
         self.rows = [self._template(target, via=via, checks=list(checks)) for target in self._targets()]
