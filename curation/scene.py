@@ -30,13 +30,15 @@ class Mention:
     Args:
         sound: what is heard of it.
         word: how it is called.
-        quietest: `snr_db` of its quietest event; None if that of one is not known.
+        quietest: `snr_db` of its quietest event, doubtful ones among them; None if that of one is not known.
+        loudest: the same of its loudest event.
         dimmest: `audible_db` of the event that stands out least; None if that of one is not known.
     """
 
     sound: Sound
     word: Wording
     quietest: float | None
+    loudest: float | None
     dimmest: float | None
 
     @cached_property
@@ -106,12 +108,13 @@ def scene_of(soundscape: Soundscape) -> Scene:
 
 def _mention(soundscape: Soundscape, sound: Sound) -> Mention:
     events = [event for event in soundscape.events if event.cluster == sound.cluster and event.activity]
-    snr = [event.snr_db for event in events]
+    known = [event.snr_db for event in events if event.snr_db is not None]
     clear = [[db for stretch in event.activity if (db := stretch.audible_db) is not None] for event in events]
     return Mention(
         sound=sound,
         word=wording(sound.label),
-        quietest=min((db for db in snr if db is not None), default=None) if None not in snr else None,
+        quietest=min(known) if len(known) == len(events) else None,
+        loudest=max(known) if len(known) == len(events) else None,
         dimmest=min(map(max, clear)) if all(clear) else None,
     )
 
@@ -157,9 +160,9 @@ def by_turns(one: Mention, other: Mention) -> bool:
 
 def louder(one: Mention, other: Mention) -> bool:
     """Whether even the quietest of `one` is clearly louder than all of `other`."""
-    if one.quietest is None or other.quietest is None or other.sound.snr_db is None:
+    if one.quietest is None or other.loudest is None:
         return False
-    return one.quietest >= other.sound.snr_db + LOUDER_DB
+    return one.quietest >= other.loudest + LOUDER_DB
 
 
 def throughout(mention: Mention, duration: float) -> bool:

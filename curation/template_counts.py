@@ -4,11 +4,12 @@ import itertools
 import random
 from collections.abc import Sequence
 
-from curation.clauses import ADJECTIVES, NUMBERS, clause, how_often, listed
+from curation.clauses import ADJECTIVES, NUMBERS, Noun, clause, how_often, listed
 from curation.grammar import bare
 from curation.scene import Mention, Scene, length, louder, throughout
 
 _BACKGROUND_TOLD = 0.7  # the share of captions with a background that tell of it
+_AS_NOUNS = 0.3  # the share of captions that list things, "two knocks and a siren", rather than what happens
 _LOUDNESS_TOLD = 0.8  # how likely loudness is told where there is any to tell
 _ONCE = 3.0  # seconds; a longer sound is no single happening that one counts
 _STEADY = 2.0  # seconds; a shorter sound is over before one thinks of it as going on
@@ -20,8 +21,14 @@ def counts(scene: Scene, rng: random.Random) -> str:
     mentions = list(scene.mentions)
     if rng.random() < 0.5:
         rng.shuffle(mentions)
-    said = [_counted(one, scene.duration, rng) for one in mentions]
-    text = f"{', '.join(said[:-1])}, and {said[-1]}" if len(said) > 2 else listed(said)
+    if rng.random() < _AS_NOUNS:
+        nouns = [_noun(one, rng) for one in mentions]
+        forms = ("there {be} {all}", "{all} {be_all} heard", "one can hear {all}")
+        be_all = "are" if len(nouns) > 1 else nouns[0].be
+        text = rng.choice(forms).format(all=listed([each.text for each in nouns]), be=nouns[0].be, be_all=be_all)
+    else:
+        said = [_counted(one, scene.duration, rng) for one in mentions]
+        text = f"{', '.join(said[:-1])}, and {said[-1]}" if len(said) > 2 else listed(said)
     text += _compared(mentions, rng)
     word = scene.background
     if word is None or rng.random() >= _BACKGROUND_TOLD:
@@ -43,6 +50,23 @@ def _counted(mention: Mention, duration: float, rng: random.Random) -> str:
     if level and often == " continuously":
         often = " without a break"  # "faintly continuously" is one adverb too many
     return clause(mention, rng, times=often, loud=1.0 if level else 0.0)
+
+
+def _noun(mention: Mention, rng: random.Random) -> Noun:
+    """As in "three loud gunshots", "a single faint knock", "a siren wailing twice"."""
+    word = mention.word
+    level = mention.loudness if rng.random() < _LOUDNESS_TOLD else ""
+    adjective = f"{rng.choice(ADJECTIVES[level])} " if level else ""
+    if 0 < mention.count < len(NUMBERS) and word.many:
+        if mention.count == 1:
+            return Noun(f"a single {adjective}{word.bare}", False)
+        return Noun(f"{NUMBERS[mention.count]} {adjective}{word.many}", True)
+    often = how_often(mention, rng, exact=True)
+    if level:
+        return Noun(f"{word.called(adjective.strip())}{often and f' heard{often}'}", word.plural)
+    if word.verb:
+        return Noun(f"{word.doing}{often}", word.subject_plural)
+    return Noun(f"{word.noun}{often and f' heard{often}'}", word.plural)
 
 
 def _times(mention: Mention, duration: float, rng: random.Random) -> str:

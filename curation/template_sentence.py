@@ -46,6 +46,8 @@ _SEVERAL = (
     "there {be0} {n0}, then {nouns}, then {n1}",
     "{c0}, {middle} after that, and {c1} in the end",
     "first {c0}, next {middle}, then {c1}",
+    "it starts with {n0}, then {middle}, and {c1} at last",
+    "{c0}, later {middle}, and finally {c1}",
 )
 _WHILE = (
     "{c0} while {c1}",
@@ -54,6 +56,8 @@ _WHILE = (
     "{c1} as {c0}",
     "{c0}, and at the same time {c1}",
     "{c0} and meanwhile {c1}",
+    "{c0}, and meanwhile there {be1} {n1}",
+    "there {be0} {n0} while {c1}",
     "while {c0}, {c1}",
     "as {c1}, {c0}",
 )
@@ -79,15 +83,20 @@ _IN_BETWEEN = (
     "{c0}, with {n1} in between",
     "{c0}, and in between {c1}",
     "{c0}, and in between there {be1} {n1}",
+    "{c0}, {n1} in between",
+    "{c0}, and {n1} {come1} in between",
+    "{c0}, and between the times {c1}",
 )
 _BY_TURNS = (
     "{n0} and {n1} are heard in turn",
     "{n0} and {n1} are heard by turns",
     "{n0} {alternate0} with {n1}",
     "{n0} and {n1} take turns",
+    "by turns there {be0} {n0} and {n1}",
+    "in turn, {n0} and {n1} are heard",
 )
 _BOTH = ("{c0} and {c1}", "{c1} as well as {n0}", "{c0}, and {c1} too", "there {be0} both {n0} and {n1}")
-_ALONE = ("{c}", "{c}", "{c}", "there {be} {n}")
+_ALONE = ("{c}", "{c}", "{c}", "{c}", "there {be} {n}", "what can be heard {be} {n}")
 _PLACED = ("{place}, {s}", "{s} {place}", "{s}, over {of}", "over {of}, {s}")
 _BEHIND = (
     "{s}, over {of}",
@@ -108,7 +117,19 @@ _BEFORE = (  # not for stories that have an introduction already
     "there {be} {bg} in the background, and {s}",
     "while {acting} in the background, {s}",
 )
-_INTRODUCED = ("after ", "as ", "while ", "during ", "amid ", "first ", "following ", "there ")
+_INTRODUCED = (
+    "after ",
+    "as ",
+    "while ",
+    "during ",
+    "amid ",
+    "first ",
+    "following ",
+    "there ",
+    "it starts ",
+    "by turns ",
+    "in turn",
+)
 
 
 def sentence(scene: Scene, rng: random.Random) -> str:

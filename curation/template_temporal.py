@@ -90,7 +90,7 @@ def links(before: Sequence[Mention], mention: Mention) -> Sequence[str]:
         return "after a pause", "after a gap", "some time later", "then, after a pause,"
     if silence >= 0:
         if mention.onset - last.offset <= _SHORTLY:
-            return "shortly after that", "right after that", "soon after", "then"
+            return "shortly after that", "right after that", "soon after that", "then"
         return "then", "next", "after that"
     if last.least == 1 and inside(mention, last, margin=0.3):
         return "partway through that", "while that lasts", "during that", "overlapping that"
