@@ -243,7 +243,7 @@ def caption(  # noqa: PLR0913 - as above
         typer.Option(metavar="STYLE", is_eager=True, callback=_show_prompt, help="Print a style's prompt, and end."),
     ] = None,
 ) -> None:
-    """Write captions for each soundscape, and the table of phrases. Run it again to go on, or with another --style to add.
+    """Write captions for each soundscape, and the phrase table. Run it again to go on, or with another --style to add.
 
     A model's answers are checked against what is heard; one that fails is asked for again once, and then a template
     takes its place, marked. The key is read from OPENAI_API_KEY.
@@ -334,7 +334,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder by `flam-cli train`.")],
     data: Annotated[Path, typer.Argument(help="Dataset folder.")],
     split: Annotated[Literal["train", "valid", "test"], typer.Option(help="Which soundscapes.")] = "test",
-    captions: Annotated[str | None, typer.Option(help="Caption sets for retrieval, as in train; template if there.")] = None,
+    captions: Annotated[
+        str | None, typer.Option(help="Caption sets for retrieval, as in train; template if there.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     bank: BankOf = None,

@@ -9,13 +9,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from curation.checks import failed
 from manifests.errors import FlamError
 from manifests.schema import Caption, Check, Soundscape
 from manifests.store import read_rows, read_table, write_rows
 
+_FIELDS = [field.name for field in dataclasses.fields(Caption)]
 Key = tuple[str, str]  # soundscape id, style
 
 
@@ -103,7 +104,7 @@ class CaptionShard:
             self._file = None
 
     def _append(self, rows: Sequence[Caption]) -> None:
-        line = json.dumps([dataclasses.asdict(row) for row in rows], ensure_ascii=False).encode() + b"\n"
+        line = json.dumps([_content(row) for row in rows], ensure_ascii=False).encode() + b"\n"
         try:
             if self._file is None:
                 self._file = self.journal.open("ab", buffering=0)
@@ -129,8 +130,8 @@ class CaptionShard:
         for line in self.journal.read_bytes().splitlines(keepends=True):
             try:
                 content = json.loads(line)
-                rows = [Caption(**{**row, "checks": [Check(**check) for check in row["checks"]]}) for row in content]
-            except (ValueError, KeyError, TypeError):
+                rows = [_row(entry) for entry in content]
+            except (ValueError, LookupError, TypeError, AttributeError):
                 break
             if not line.endswith(b"\n"):
                 break
@@ -138,6 +139,18 @@ class CaptionShard:
             good += len(line)
         os.truncate(self.journal, good)
         return found
+
+
+def _content(row: Caption) -> dict[str, Any]:
+    """A row as JSON; dataclasses.asdict takes ten times as long."""
+    content = {name: getattr(row, name) for name in _FIELDS}
+    content["checks"] = {check.name: check.passed for check in row.checks}
+    return content
+
+
+def _row(content: dict[str, Any]) -> Caption:
+    checks = [Check(name=name, passed=passed) for name, passed in content["checks"].items()]
+    return Caption(**{**content, "checks": checks})
 
 
 def _by_key(rows: Sequence[Caption]) -> dict[Key, list[Caption]]:

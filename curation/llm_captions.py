@@ -28,7 +28,8 @@ class LlmCaptioner:
         groups = _groups(cases, self.per_request)
         try:
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(self.llm.server.concurrency):
+                # twice as many as may call at a time: while some judge what they were told, the others call
+                for _ in range(2 * self.llm.server.concurrency):
                     tasks.create_task(self._work(groups, done))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None  # the others only say the same

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 
 from manifests.errors import FlamError
@@ -48,17 +49,13 @@ class Traffic:
         self._unanswered = 0  # in a row
         self._pauses = 0
         self._probing = False
-        self._changed = asyncio.Event()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @contextlib.asynccontextmanager
     async def leave(self) -> AsyncIterator[Pass]:
         """Wait until a call may be made; it is over when the context ends."""
         while not self._is_free():
-            self._changed.clear()
-            wait = self._until - time.monotonic()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait if wait > 0 else None):
-                    await self._changed.wait()
+            await self._turn()
         is_probe = self._is_open()
         self._in_flight += 1
         self._probing |= is_probe
@@ -68,7 +65,32 @@ class Traffic:
             self._in_flight -= 1
             if is_probe:
                 self._probing = False
-            self._changed.set()
+            self._wake()
+
+    async def _turn(self) -> None:
+        """Wait until something has changed, first come first served."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        self._waiting.append(waiter)
+        held = self._until - time.monotonic()
+        timer = loop.call_later(held, self._wake) if held > 0 else None
+        try:
+            await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not waiter.done() or waiter.cancelled():
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(waiter)
+
+    def _wake(self) -> None:
+        """Let as many look again as there may be room for."""
+        for _ in range(max(1, int(self.limit) - self._in_flight)):
+            if not self._waiting:
+                return
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
 
     def answered(self) -> None:
         """See Pass."""

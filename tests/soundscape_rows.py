@@ -90,4 +90,4 @@ def numbered(count: int, *, first: int = 0) -> list[Soundscape]:
 def barking(count: int, *, first: int = 0) -> list[Soundscape]:
     """Soundscapes in which a dog barks in the rain."""
     rows = range(first, first + count)
-    return [soundscape(f"{index:08d}", [event("dog bark", (1.0, 2.0))], "rain") for index in rows]
+    return [soundscape(f"{index:08d}", [event("dog bark", (1.0, 2.0 + index / 100))], "rain") for index in rows]

@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -329,3 +330,39 @@ def test_captions_of_another_dataset_are_not_taken_for_this_ones(tmp_path: Path)
     (data / "dataset.json").write_text('{"seed": 5}')
     with pytest.raises(FlamError, match=r"captions\.json says dataset"):
         caption(data)
+
+
+def test_twenty_kills_lose_nothing_and_repeat_only_what_was_in_flight(tmp_path: Path) -> None:
+    data = dataset(tmp_path, numbered(150), numbered(150, first=150))
+    kills, rng = 0, random.Random(0)
+    with OddServer(slowly) as server:
+        while kills < 20:
+            process = start(data, server.base_url)
+            asked = len(server.bodies)
+            while len(server.bodies) == asked and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 0.15))
+            process.kill()
+            process.communicate()
+            kills += 1
+        report = ask(data, server.base_url, concurrency=4)
+        asked_about = Counter(server.asked_about())
+    assert report.num_done > 0, "the kills came too late to matter"
+    assert ids(rows_of(data)) == [f"{index:08d}" for index in range(300)]
+    assert not any(row.fallback for row in rows_of(data))
+    assert 300 <= asked_about.total() <= 300 + kills * 4
+    assert not list((data / "captions").rglob(".*.jsonl"))
+
+
+def test_a_mock_that_breaks_in_many_ways_has_nothing_to_say_against_the_client(tmp_path: Path, mock: Mock) -> None:
+    mock.script(
+        {"type": "fail", "status": 429, "retry_after": 0.5, "times": 3},
+        {"type": "fail", "status": 500, "times": 2},
+        {"type": "fail", "status": 503, "retry_after": 0.3, "times": 1},
+        {"type": "delay", "seconds": 0.2, "times": 2},
+    )
+    data = dataset(tmp_path, barking(30))
+    report = ask(data, mock.base_url, concurrency=4)
+    assert (report.num_done, report.fallbacks.total()) == (30, 0)
+    assert mock.faults_of_client() == []
+    assert len(mock.requests()) == 36
