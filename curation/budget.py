@@ -55,6 +55,7 @@ class Budget:
         self.most_tokens, self.most_cost, self.prices = most_tokens, most_cost, prices
         self.prompt_tokens = self.completion_tokens = 0.0
         self._open: dict[int, Reservation] = {}
+        self._reserved_prompt = self._reserved_completion = 0.0
         self._ratio = _FIRST_RATIO
         self._has_counted = False
         self._changed = asyncio.Event()
@@ -75,15 +76,22 @@ class Budget:
 
     async def reserve(self, question_bytes: int, completion_tokens: int) -> Reservation:
         """Wait until a call fits beside those in flight; raises BudgetSpentError if it doesn't even alone."""
-        while True:
-            wanted = Reservation(question_bytes, self.estimate(question_bytes), completion_tokens)
-            if self._fits(wanted):
-                self._open[id(wanted)] = wanted
-                return wanted
+        while (reservation := self.try_reserve(question_bytes, completion_tokens)) is None:
             if not self._open:
                 raise BudgetSpentError
             self._changed.clear()
             await self._changed.wait()
+        return reservation
+
+    def try_reserve(self, question_bytes: int, completion_tokens: int) -> Reservation | None:
+        """The same without waiting; None if it does not fit."""
+        wanted = Reservation(question_bytes, self.estimate(question_bytes), completion_tokens)
+        if not self._fits(wanted):
+            return None
+        self._open[id(wanted)] = wanted
+        self._reserved_prompt += wanted.prompt_tokens
+        self._reserved_completion += wanted.completion_tokens
+        return wanted
 
     def settle(self, reservation: Reservation, prompt_tokens: int, completion_tokens: int) -> None:
         """A call was answered. A server that counts nothing is taken to have used what was reserved."""
@@ -107,13 +115,14 @@ class Budget:
 
     def _spend(self, reservation: Reservation, prompt_tokens: float, completion_tokens: float) -> None:
         self._open.pop(id(reservation))
+        self._reserved_prompt -= reservation.prompt_tokens
+        self._reserved_completion -= reservation.completion_tokens
         self.count(prompt_tokens, completion_tokens)
         self._changed.set()
 
     def _fits(self, wanted: Reservation) -> bool:
-        calls = [*self._open.values(), wanted]
-        prompt = self.prompt_tokens + sum(call.prompt_tokens for call in calls)
-        completion = self.completion_tokens + sum(call.completion_tokens for call in calls)
+        prompt = self.prompt_tokens + self._reserved_prompt + wanted.prompt_tokens
+        completion = self.completion_tokens + self._reserved_completion + wanted.completion_tokens
         if self.most_tokens is not None and prompt + completion > self.most_tokens:
             return False
         return self.most_cost is None or self.prices is None or self.prices.cost(prompt, completion) <= self.most_cost

@@ -15,6 +15,7 @@ from curation.caption_shards import CaptionShard, Key
 from curation.checks import Checker
 from curation.heard import sure_sounds
 from curation.llm import Llm, Server
+from curation.llm_batch import Batches
 from curation.llm_captions import LlmCaptioner
 from curation.phrases import write_phrases
 from curation.prompt import Prompt, load_prompt
@@ -22,11 +23,12 @@ from curation.questions import Case, Writer
 from curation.templates import template_caption, template_phrase
 from manifests.errors import FlamError
 from manifests.progress import progress
-from manifests.schema import Caption, Phrase, Soundscape
+from manifests.schema import Caption, Soundscape
 from manifests.store import DatasetFolder, claim, locked, read_json, read_table
 
 Via = Literal["template", "openai"]
 TEMPLATE_STYLES = ("sentence", "terse", "temporal", "counts", "event")
+_BATCHES = ".batch"  # in the set's folder
 _SYNC_SECONDS = 0.2  # how often answers are counted as done, once the disk has them
 _TOKENS_A_BYTE = 0.3  # of a question: JSON in English
 _TOKENS_AN_ANSWER = 35  # a caption of twenty words and its JSON
@@ -91,6 +93,7 @@ class _Stage:
         self.report = CaptionReport(name=target.name, folder=target)
         self._advance = advance
         self._open: dict[Key, CaptionShard] = {}
+        self._num_begun = 0  # shards
 
     def shards(self) -> Iterator[CaptionShard]:
         """Each shard that has something to do with the first `limit` soundscapes."""
@@ -125,12 +128,33 @@ class _Stage:
             for shard in set(self._open.values()):
                 shard.close()
 
+    async def from_batches(self, batches: Batches, prompts: Sequence[Prompt], writer: Writer) -> None:
+        """Make what is missing in rounds of batches; an earlier run's are gone on with."""
+        while True:
+            await batches.wait(lambda note: self._advance(0, note))
+            following, self.report.num_left = batches.next_round(), 0
+            for shard in self._begun():
+                for case in self._cases_of(shard, prompts, writer):
+                    batches.replay(case)
+                    if not case.is_open:
+                        self._close(case)
+                    elif not following.add(case):
+                        self.report.num_left += 1
+                if not shard.is_complete:
+                    self._report(shard.finish())
+            following.end()
+            if not following.num_requests:
+                break
+        if not self.report.num_left:
+            batches.forget()
+
     def _begun(self) -> Iterator[CaptionShard]:
-        self._num_begun = 0
+        is_first, self._num_begun = not self._num_begun, 0
         for shard in self.shards():
             self._num_begun += 1
-            self.report.num_reused += shard.num_reused
-            self._advance(shard.num_reused)
+            if is_first:
+                self.report.num_reused += shard.num_reused
+                self._advance(shard.num_reused)
             if shard.is_complete:
                 shard.finish()
                 continue
@@ -143,11 +167,14 @@ class _Stage:
                 yield shard
 
     def _cases(self, prompts: Sequence[Prompt], writer: Writer) -> Iterator[Case]:
-        by_style = {prompt.style: prompt for prompt in prompts}
         for shard in self._begun():
-            soundscapes = shard.soundscapes()
-            for identity, style in shard.missing:
-                yield Case(soundscapes[identity], by_style[style], writer)
+            yield from self._cases_of(shard, prompts, writer)
+
+    def _cases_of(self, shard: CaptionShard, prompts: Sequence[Prompt], writer: Writer) -> Iterator[Case]:
+        by_style = {prompt.style: prompt for prompt in prompts}
+        soundscapes = shard.soundscapes()
+        for identity, style in shard.missing:
+            yield Case(soundscapes[identity], by_style[style], writer)
 
     def _close(self, case: Case) -> None:
         report = self.report
@@ -188,6 +215,7 @@ def caption(  # noqa: PLR0913 - one parameter for each option of the command
     styles: Sequence[str] = ("sentence",),
     per_request: int = 1,
     concurrency: int = 8,
+    batch: bool = False,
     spending: Spending = Spending(),
     seed: int = 0,
     limit: int | None = None,
@@ -207,6 +235,7 @@ def caption(  # noqa: PLR0913 - one parameter for each option of the command
         styles: names of built-in prompts, or prompt files.
         per_request: soundscapes in one question.
         concurrency: calls at a time.
+        batch: ask through the Batch API; returns when all is answered, and goes on when it is called again.
         spending: what the set may cost.
         seed: of the templates' choices.
         limit: caption only so many soundscapes, from the first.
@@ -216,20 +245,29 @@ def caption(  # noqa: PLR0913 - one parameter for each option of the command
     options = _Options.of(data, via=via, name=name, model=model, base_url=base_url, styles=styles, limit=limit)
     if concurrency < 1 or per_request < 1:
         raise FlamError(f"concurrency ({concurrency}) and soundscapes per request ({per_request}) must be at least 1")
+    if batch and per_request > 1:
+        raise FlamError("a batch holds one soundscape a request: leave --per-request out, or --batch")
+    server = Server(
+        model=model or "", base_url=base_url, timeout=timeout, max_retries=max_retries, concurrency=concurrency
+    )
     with contextlib.ExitStack() as stack:
-        server = Server(
-            model=model or "", base_url=base_url, timeout=timeout, max_retries=max_retries, concurrency=concurrency
-        )
-        asked = stack.enter_context(_asking(server, spending)) if via == "openai" else None
+        asking = stack.enter_context(_Asking(server, spending)) if via == "openai" else None
         stack.enter_context(locked(options.target, "flam-cli caption"))
         options.claim(seed)
+        under_way = options.target / _BATCHES
+        if under_way.exists() and not batch:
+            raise FlamError(f"batches are under way in {under_way}: give --batch to go on, or delete that folder")
         phrases = write_phrases(data)
         advance = stack.enter_context(progress("captions", options.num_texts()))
         stage = options.stage(seed, advance)
-        if asked is None:
+        if asking is None:
             stage.from_templates()
         else:
-            asked(stage, options.prompts, phrases, per_request)
+            writer = Writer(model=server.model, checker=Checker(phrases), seed=seed)
+            if batch:
+                asking.in_batches(stage, options.prompts, writer, under_way)
+            else:
+                asking.one_by_one(stage, options.prompts, writer, per_request)
     if stage.report.num_left:
         raise FlamError(
             f"the limit on spending is reached: {stage.report.spending}; {stage.report.num_done} texts made, "
@@ -346,29 +384,47 @@ class _Options:
         claim(path, content, differs=differs, noted={"prompts": {**known, **prompts}})
 
 
-@contextlib.contextmanager
-def _asking(
-    server: Server, spending: Spending
-) -> Iterator[Callable[[_Stage, Sequence[Prompt], Sequence[Phrase], int], None]]:
-    """A function that runs a stage by asking the server."""
-    with asyncio.Runner() as runner:  # its run() cancels what is in flight on Ctrl-C
-        budget = Budget(most_tokens=spending.most_tokens, most_cost=spending.most_cost, prices=spending.prices)
-        llm = Llm(server, budget)
+class _Asking:
+    """Runs a stage by asking a server. Its loop cancels what is in flight on Ctrl-C."""
 
-        def ask(stage: _Stage, prompts: Sequence[Prompt], phrases: Sequence[Phrase], per_request: int) -> None:
-            if spending.is_limited:
-                for shard in stage.shards():
-                    budget.count(*shard.tokens())
-            captioner = LlmCaptioner(llm, per_request=per_request)
-            writer = Writer(model=server.model, checker=Checker(phrases), seed=stage.seed)
-            runner.run(stage.from_model(captioner, prompts, writer))
-            stage.report.asked_again = captioner.asked_again
-            stage.report.spending = str(budget) if spending.is_limited else ""
+    def __init__(self, server: Server, spending: Spending) -> None:
+        self.server, self.spending = server, spending
+        self.budget = Budget(most_tokens=spending.most_tokens, most_cost=spending.most_cost, prices=spending.prices)
+        self.llm = Llm(server, self.budget)
+        self._runner = asyncio.Runner()
 
+    def __enter__(self) -> "_Asking":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._runner:
+            self._runner.run(self.llm.close())
+
+    def one_by_one(self, stage: _Stage, prompts: Sequence[Prompt], writer: Writer, per_request: int) -> None:
+        """Question by question, several at a time."""
+        self._count_spent(stage)
+        captioner = LlmCaptioner(self.llm, per_request=per_request)
+        self._runner.run(stage.from_model(captioner, prompts, writer))
+        stage.report.asked_again = captioner.asked_again
+        self._report(stage)
+
+    def in_batches(self, stage: _Stage, prompts: Sequence[Prompt], writer: Writer, folder: Path) -> None:
+        """Through the Batch API."""
+        self._count_spent(stage)
+        batches = Batches(self.server, folder, self.budget)
         try:
-            yield ask
+            self._runner.run(stage.from_batches(batches, prompts, writer))
         finally:
-            runner.run(llm.close())
+            self._runner.run(batches.close())
+        self._report(stage)
+
+    def _count_spent(self, stage: _Stage) -> None:
+        if self.spending.is_limited:
+            for shard in stage.shards():
+                self.budget.count(*shard.tokens())
+
+    def _report(self, stage: _Stage) -> None:
+        stage.report.spending = str(self.budget) if self.spending.is_limited else ""
 
 
 def _template_rows(soundscape: Soundscape, style: str, seed: int) -> list[Caption]:

@@ -68,6 +68,10 @@ class NoAnswerError(Exception):
     """One call came to nothing, though the next may not. Its text is the reason in a few words."""
 
 
+class MalformedError(Exception):
+    """A response that is no chat completion."""
+
+
 class Llm:
     """A client for one server. Use it inside one event loop."""
 
@@ -141,7 +145,10 @@ class Llm:
             except (openai.APIError, ValueError):  # ValueError: a body that is no JSON reaches us as JSONDecodeError
                 raise _FailedError("malformed response", may_cost=True) from None
             self._dialect = max(self._dialect, dialect)  # the request was good, so it was the words it did not know
-            return answer_in(body)
+            try:
+                return answer_in(body)
+            except MalformedError:
+                raise _FailedError("malformed response", may_cost=True) from None
         raise AssertionError
 
 
@@ -232,12 +239,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def answer_in(body: Any) -> Answer:
-    """Read a completion; servers leave fields out."""
+    """Read a completion; servers leave fields out. Raises MalformedError where there is no message."""
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     message = first.get("message") if isinstance(first, dict) else None
     if not isinstance(first, dict) or not isinstance(message, dict):
-        raise _FailedError("malformed response", may_cost=True)
+        raise MalformedError
     content = message.get("content")
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
