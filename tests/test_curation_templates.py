@@ -103,7 +103,50 @@ def test_overlap_is_told() -> None:
 
 def test_while_is_not_said_of_a_sound_of_which_one_time_is_alone() -> None:
     row = soundscape("a", [event("dog", (0, 1)), event("dog", (5, 6)), event("car_horn", (4, 7))])
-    assert not any(re.search("while|during|amid| as |same time", text.replace("as well as", "")) for text in captions(row))
+    assert not any(
+        re.search("while|during|amid| as |same time", text.replace("as well as", "")) for text in captions(row)
+    )
+
+
+def test_what_is_heard_during_another_is_not_turned_round() -> None:
+    row = soundscape("a", [event("siren", (0, 9)), event("dog", (3, 4))])
+    for style in ("sentence", "terse"):
+        told = {text.lower() for text in captions(row, 300, style)}
+        assert not any(re.search("siren.* (during|amid) .*dog|^(during|amid) .*dog", text) for text in told)
+    assert "Dog barking during siren wailing" in captions(row, 300, "terse")
+
+
+def test_sounds_of_one_label_and_time_do_not_depend_on_their_order_in_the_row() -> None:
+    twins = [dataclasses.replace(leveled("cat", (1, 2), snr=snr, audible=20.0), cluster=f"c{snr}") for snr in (3, 18)]
+    for style in STYLES:
+        assert captions(soundscape("a", twins), style=style) == captions(soundscape("a", twins[::-1]), style=style)
+
+
+def test_two_sounds_that_overlap_a_little_are_in_order_but_neither_at_once_nor_apart() -> None:
+    row = soundscape("a", [event("dog", (1, 4)), event("car_horn", (3.6, 7))])
+    for text in captions(row, 300):
+        assert re.search("then|followed|first", text.lower())
+        assert not re.search("while|during| as |same time|joined|after|before|precede|give", text), text
+
+
+@pytest.mark.parametrize(
+    ("spans", "said"),
+    [
+        ([(0, 10)], True),
+        ([(0.4, 9.7)], True),
+        ([(0, 5), (5.4, 10)], True),
+        ([(0, 8.9)], False),
+        ([(0.1, 9.2)], False),
+        ([(0.8, 10)], False),
+        ([(0, 4), (6, 10)], False),
+    ],
+)
+def test_throughout_is_from_beginning_to_end_with_short_gaps_at_most(
+    spans: list[tuple[float, float]], said: bool
+) -> None:
+    row = soundscape("a", [event("engine", *spans)])
+    for text in captions(row, style="temporal"):
+        assert bool(re.search("throughout|from beginning to end|the whole time", text)) == said
 
 
 def test_repeats_of_a_cluster_are_counted_whatever_their_labels() -> None:
