@@ -112,7 +112,7 @@ def test_what_is_heard_during_another_is_not_turned_round() -> None:
     row = soundscape("a", [event("siren", (0, 9)), event("dog", (3, 4))])
     for style in ("sentence", "terse"):
         told = {text.lower() for text in captions(row, 300, style)}
-        assert not any(re.search("siren.* (during|amid) .*dog|^(during|amid) .*dog", text) for text in told)
+        assert not any(re.search("(during|amid|over) (a |the sound of a )?dog", text) for text in told)
     assert "Dog barking during siren wailing" in captions(row, 300, "terse")
 
 
