@@ -224,6 +224,10 @@ def caption(  # noqa: PLR0913 - as above
     name: Annotated[str | None, typer.Option(help="Of the caption set; by default template or the model.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls at a time.")] = 8,
     per_request: Annotated[int, typer.Option(min=1, max=50, help="Soundscapes in one question.")] = 1,
+    batch: Annotated[
+        bool,
+        typer.Option(help="Ask through the Batch API: up to a day, at a lower price. May be stopped and run again."),
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt of a call.")] = 60.0,
     max_tokens_total: Annotated[
         int | None, typer.Option(min=1, help="That the set may use, questions and answers, all runs together.")
@@ -256,8 +260,10 @@ def caption(  # noqa: PLR0913 - as above
     from curation.caption import Spending, estimate
     from curation.caption import caption as make_captions
 
-    if via == "template" and (dry_run or max_tokens_total or max_cost is not None or price or per_request > 1):
-        raise FlamError("templates cost nothing: --dry-run, limits, prices and --per-request go with --via openai")
+    if via == "template" and (batch or dry_run or max_tokens_total or max_cost is not None or price or per_request > 1):
+        raise FlamError(
+            "templates cost nothing: --dry-run, --batch, --per-request, limits and prices go with --via openai"
+        )
     prices = Prices(prompt=price[0], completion=price[1]) if price else None
     styles = tuple(style or ["sentence"])
     if dry_run:
@@ -274,6 +280,7 @@ def caption(  # noqa: PLR0913 - as above
         styles=styles,
         per_request=per_request,
         concurrency=concurrency,
+        batch=batch,
         spending=Spending(most_tokens=max_tokens_total, most_cost=max_cost, prices=prices),
         seed=seed,
         limit=limit,

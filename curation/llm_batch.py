@@ -17,7 +17,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from curation.budget import Budget, Reservation
 from curation.llm import Answer, MalformedError, Server, answer_in, make_client, refusal, request
@@ -29,7 +29,7 @@ MOST_REQUESTS, MOST_BYTES = 50_000, 150_000_000  # of one batch; OpenAI takes 50
 POLL_SECONDS = (2.0, 60.0)  # the first wait, and the longest; each is half as long again as the one before
 _MOST_ROUNDS = 3  # a question, another after a bad answer, and one for what was lost on the way
 _ENDED = {"completed", "failed", "expired", "cancelled"}
-_ENDPOINT = "/v1/chat/completions"
+_ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 
 
 class Batches:

@@ -21,7 +21,8 @@ def counts(scene: Scene, rng: random.Random) -> str:
     mentions = list(scene.mentions)
     if rng.random() < 0.5:
         rng.shuffle(mentions)
-    if rng.random() < _AS_NOUNS:
+    nameable = all(one.least == 1 or one.word.verb or (one.count and one.word.many) for one in mentions)
+    if nameable and rng.random() < _AS_NOUNS:  # "there is a drum heard twice" would be stiff
         nouns = [_noun(one, rng) for one in mentions]
         forms = ("there {be} {all}", "{all} {be_all} heard", "one can hear {all}")
         be_all = "are" if len(nouns) > 1 else nouns[0].be
@@ -62,11 +63,9 @@ def _noun(mention: Mention, rng: random.Random) -> Noun:
             return Noun(f"a single {adjective}{word.bare}", False)
         return Noun(f"{NUMBERS[mention.count]} {adjective}{word.many}", True)
     often = how_often(mention, rng, exact=True)
-    if level:
-        return Noun(f"{word.called(adjective.strip())}{often and f' heard{often}'}", word.plural)
-    if word.verb:
-        return Noun(f"{word.doing}{often}", word.subject_plural)
-    return Noun(f"{word.noun}{often and f' heard{often}'}", word.plural)
+    if level and not often:
+        return Noun(word.called(adjective.strip()), word.plural)
+    return Noun(f"{word.doing}{often}", word.subject_plural) if word.verb else Noun(word.noun, word.plural)
 
 
 def _times(mention: Mention, duration: float, rng: random.Random) -> str:

@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import Sequence
 
+from curation import template_forms as form
 from curation.clauses import Noun, clause, listed, named, noun, sounding
 from curation.scene import Mention, Scene, by_turns, coincide, inside, moments, shared, together
 from curation.wording import Wording
@@ -12,124 +13,6 @@ _BACKGROUND_TOLD = 0.8  # the share of sentences with a background that tell of 
 _SOON = 1.0  # seconds of silence at most
 _PAUSE = 2.0  # seconds of silence at least
 _OVER = 0.1  # seconds that "before" and "after" may overlap
-
-_THEN = (
-    "{c0}, then {c1}",
-    "{c0} and then {c1}",
-    "first {c0}, then {c1}",
-    "{c0}, followed by {n1}",
-    "{n0} {be0} followed by {n1}",
-    "{n0} {come0} first, then {n1}",
-    "first {come0} {n0}, then {n1}",
-    "there {be0} {n0} and then {n1}",
-)
-_OVER_BEFORE = (
-    "{c0} before {c1}",
-    "after {n0}, {c1}",
-    "{c0}, and after that {c1}",
-    "{c1} after {n0}",
-    "{n0} {precede0} {n1}",
-    "{n1} {follow1} {n0}",
-    "following {n0}, {c1}",
-    "{c0}, and afterwards {c1}",
-)
-_AT_ONCE_AFTER = ("{c0}, and soon after that {c1}", "{n0} {give0} way to {n1}", "{c0}, and then straight away {c1}")
-_AFTER_A_PAUSE = ("{c0}, and after a pause {c1}", "{c0}, and a while later {c1}", "{c0}, a pause follows, then {c1}")
-_SEVERAL = (
-    "first {c0}, then {middle}, and finally {c1}",
-    "{c0}, then {middle}, and then {c1}",
-    "{c0}, followed by {nouns} and finally {n1}",
-    "{c0}, after that {middle}, and lastly {c1}",
-    "{c0} and then {middle}, followed by {n1}",
-    "{n0} {come0} first, then {nouns}, and {n1} {come1} last",
-    "{c0}, next {middle}, and at last {c1}",
-    "there {be0} {n0}, then {nouns}, then {n1}",
-    "{c0}, {middle} after that, and {c1} in the end",
-    "first {c0}, next {middle}, then {c1}",
-    "it starts with {n0}, then {middle}, and {c1} at last",
-    "{c0}, later {middle}, and finally {c1}",
-)
-_WHILE = (
-    "{c0} while {c1}",
-    "{c1} while {c0}",
-    "{c0} as {c1}",
-    "{c1} as {c0}",
-    "{c0}, and at the same time {c1}",
-    "{c0} and meanwhile {c1}",
-    "{c0}, and meanwhile there {be1} {n1}",
-    "there {be0} {n0} while {c1}",
-    "while {c0}, {c1}",
-    "as {c1}, {c0}",
-)
-_COINCIDE = (
-    "{c0} at the same time as {n1}",
-    "{n0} and {n1} are heard together",
-    "{n0} and {n1} are heard at the same time",
-    "{n0} and {n1} sound together",
-    "there {be0} {n0} together with {n1}",
-    "{c0} along with {n1}",
-    "{n0} and {n1} coincide",
-)
-_INSIDE = (  # 0 is heard during 1
-    "during {d1}, {c0}",
-    "{c0} during {d1}",
-    "{c0} over {d1}",
-    "{c1}, with {n0} on top",
-    "amid {d1}, {c0}",
-    "{n0} can be heard over {d1}",
-)
-_JOINED = ("{n0} {be0} joined by {n1}", "{n1} {join1} {n0}", "{c0}, and then {c1} at the same time")
-_IN_BETWEEN = (
-    "{c0}, with {n1} in between",
-    "{c0}, and in between {c1}",
-    "{c0}, and in between there {be1} {n1}",
-    "{c0}, {n1} in between",
-    "{c0}, and {n1} {come1} in between",
-    "{c0}, and between the times {c1}",
-)
-_BY_TURNS = (
-    "{n0} and {n1} are heard in turn",
-    "{n0} and {n1} are heard by turns",
-    "{n0} {alternate0} with {n1}",
-    "{n0} and {n1} take turns",
-    "by turns there {be0} {n0} and {n1}",
-    "in turn, {n0} and {n1} are heard",
-)
-_BOTH = ("{c0} and {c1}", "{c1} as well as {n0}", "{c0}, and {c1} too", "there {be0} both {n0} and {n1}")
-_ALONE = ("{c}", "{c}", "{c}", "{c}", "there {be} {n}", "what can be heard {be} {n}")
-_PLACED = ("{place}, {s}", "{s} {place}", "{s}, over {of}", "over {of}, {s}")
-_BEHIND = (
-    "{s}, over {of}",
-    "{s}, with {bg} in the background",
-    "{s}, all against {of}",
-    "{s}, with {bg} behind it all",
-    "{s} against a background of {bare}",
-    "{s}, and {heard} in the background",
-    "{s}, to {of}",
-)
-_BEFORE = (  # not for stories that have an introduction already
-    "over {of}, {s}",
-    "with {bg} in the background, {s}",
-    "against a background of {bare}, {s}",
-    "amid {of}, {s}",
-    "{acts} in the background as {s}",
-    "{acts}, and over it {s}",
-    "there {be} {bg} in the background, and {s}",
-    "while {acting} in the background, {s}",
-)
-_INTRODUCED = (
-    "after ",
-    "as ",
-    "while ",
-    "during ",
-    "amid ",
-    "first ",
-    "following ",
-    "there ",
-    "it starts ",
-    "by turns ",
-    "in turn",
-)
 
 
 def sentence(scene: Scene, rng: random.Random) -> str:
@@ -159,9 +42,11 @@ def _story(told: Sequence[Sequence[Mention]], rng: random.Random) -> str:
         if len(only) > 1 or len(clauses) > 1:
             return clauses[0]
         thing = noun(only[0], rng)
-        return rng.choice(_ALONE).format(c=clauses[0], n=thing.text, be=thing.be)
+        return rng.choice(form.ALONE).format(c=clauses[0], n=thing.text, be=thing.be)
     nouns = [_moment_noun(moment, rng) for moment in told]
-    forms = _SEVERAL if len(told) > 2 else _two_forms(told[0], told[1])
+    forms = form.SEVERAL if len(told) > 2 else _two_forms(told[0], told[1])
+    if len(told) > 2 and all(_silence(*two) >= -_OVER for two in itertools.pairwise(told)):
+        forms += form.SEVERAL_APART
     return rng.choice(forms).format(
         middle=", then ".join(clauses[1:-1]),
         nouns=", then ".join(each.text for each in nouns[1:-1]),
@@ -179,15 +64,20 @@ def _filled(clause0: str, noun0: Noun, clause1: str, noun1: Noun) -> dict[str, s
     return filled
 
 
-def _two_forms(before: Sequence[Mention], after: Sequence[Mention]) -> Sequence[str]:
-    silence = min(one.onset for one in after) - max(one.offset for one in before)
-    forms: tuple[str, ...] = _THEN
+def _silence(before: Sequence[Mention], after: Sequence[Mention]) -> float:
+    """Seconds in between; negative for those in which both are heard."""
+    return min(one.onset for one in after) - max(one.offset for one in before)
+
+
+def _two_forms(before: Sequence[Mention], after: Sequence[Mention]) -> tuple[str, ...]:
+    silence = _silence(before, after)
+    forms: tuple[str, ...] = form.THEN
     if silence >= -_OVER:
-        forms += _OVER_BEFORE
+        forms += form.OVER_BEFORE
     if -_OVER <= silence <= _SOON:
-        forms += _AT_ONCE_AFTER
+        forms += form.AT_ONCE_AFTER
     if silence >= _PAUSE:
-        forms += _AFTER_A_PAUSE
+        forms += form.AFTER_A_PAUSE
     return forms
 
 
@@ -216,20 +106,20 @@ def _pair(first: Mention, other: Mention, rng: random.Random) -> str:
     forms: tuple[str, ...]
     swapped = False
     if together(first, other):
-        forms = _WHILE
+        forms = form.WHILE
         if coincide(first, other):
-            forms += _COINCIDE
+            forms += form.COINCIDE
         swapped = inside(other, first)
         if swapped or inside(first, other):
-            forms += _INSIDE
+            forms += form.INSIDE
         elif first.least == other.least == 1 and first.onset < other.onset:
-            forms += _JOINED
+            forms += form.JOINED
     elif shared(first, other) == 0 and by_turns(first, other):
-        forms = _IN_BETWEEN if other.least == 1 else _BY_TURNS
+        forms = form.IN_BETWEEN if other.least == 1 else form.BY_TURNS
     else:
-        forms = _BOTH
+        forms = form.BOTH
     one, two = (other, first) if swapped else (first, other)
-    if forms is _BY_TURNS:
+    if forms is form.BY_TURNS:
         nouns = Noun(one.word.noun, one.word.plural), Noun(two.word.noun, two.word.plural)
     else:
         nouns = noun(one, rng), noun(two, rng)
@@ -247,10 +137,10 @@ def _moment_noun(moment: Sequence[Mention], rng: random.Random) -> Noun:
 
 
 def _with_background(story: str, word: Wording, rng: random.Random) -> str:
-    forms: tuple[str, ...] = _PLACED if word.place else _BEHIND
-    introduced = story.startswith(_INTRODUCED) or " as " in story or " while " in story
+    forms: tuple[str, ...] = form.PLACED if word.place else form.BEHIND
+    introduced = story.startswith(form.INTRODUCED) or " as " in story or " while " in story
     if not word.place and not introduced:  # one introduction is enough
-        forms += _BEFORE
+        forms += form.BEFORE
     behind = named(word, rng)
     return rng.choice(forms).format(
         s=story, of=word.sound_of, bg=behind.text, be=behind.be, bare=word.bare, heard=word.heard, acts=word.acts,

@@ -36,7 +36,7 @@ def temporal(scene: Scene, rng: random.Random) -> str:
         if index == 0:
             parts.append(_placed(said, places, rng) if places else said)
             continue
-        link = rng.choice(links(passing[:index], mention))
+        link = rng.choice(links(passing[:index], mention, lasting))
         if places and (not link or rng.random() < _PLACE_TOLD):
             said = f"{said} {rng.choice(places)}"
         parts.append(f"{link} {said}".strip())
@@ -73,12 +73,13 @@ def where(mention: Mention, duration: float) -> Sequence[str]:
     return ()
 
 
-def links(before: Sequence[Mention], mention: Mention) -> Sequence[str]:
+def links(before: Sequence[Mention], mention: Mention, lasting: Sequence[Mention]) -> Sequence[str]:
     """What may be said in front of a sound, of how it lies to the ones told before it; "" where nothing may.
 
     Args:
         before: what has been told, by first onset, the last one being told just before.
         mention: the sound to tell, first heard not before them.
+        lasting: what is heard throughout, so that there is no pause.
     """
     last = before[-1]
     silence = mention.onset - max(one.offset for one in before)
@@ -87,7 +88,8 @@ def links(before: Sequence[Mention], mention: Mention) -> Sequence[str]:
     if last.onset >= mention.onset:
         return ("",)
     if silence >= _PAUSE:
-        return "after a pause", "after a gap", "some time later", "then, after a pause,"
+        later = ("some time later", "a while later")
+        return later if lasting else (*later, "after a pause", "after a gap", "then, after a pause,")
     if silence >= 0:
         if mention.onset - last.offset <= _SHORTLY:
             return "shortly after that", "right after that", "soon after that", "then"

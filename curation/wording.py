@@ -61,7 +61,9 @@ class Wording:
         if self.noun == self.doing and self.verb:  # "a faint dog barking" would be a faint dog
             return f"the {adjective} sound of {self.noun}"
         bare = f"{adjective} {self.bare}"
-        return bare if self.bare == self.noun else f"{article(bare)} {bare}"
+        if self.bare == self.noun:
+            return bare
+        return f"the {bare}" if self.noun.startswith("the ") else f"{article(bare)} {bare}"
 
     @property
     def acts(self) -> str:

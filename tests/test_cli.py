@@ -82,8 +82,9 @@ def test_the_options_are_just_these() -> None:
         ],
         "render": ["--bank", "--num", "--split", "--workers"],
         "caption": [
-            "--base-url", "--concurrency", "--dry-run", "--limit", "--max-cost", "--max-tokens-total", "--model",
-            "--name", "--per-request", "--price", "--seed", "--show-prompt", "--style", "--timeout", "--via",
+            "--base-url", "--batch", "--concurrency", "--dry-run", "--limit", "--max-cost", "--max-tokens-total",
+            "--model", "--name", "--no-batch", "--no-dry-run", "--per-request", "--price", "--seed", "--show-prompt",
+            "--style", "--timeout", "--via",
         ],
         "train": [
             "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate",
