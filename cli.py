@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from cli_print import detection_row, print_asked, print_bank, print_found, print_json, print_simulated, talk
+from cli_print import (
+    detection_row,
+    print_asked,
+    print_bank,
+    print_captioned,
+    print_estimate,
+    print_found,
+    print_json,
+    print_simulated,
+    talk,
+)
 from manifests.errors import FlamError
 
 if TYPE_CHECKING:
@@ -189,32 +199,95 @@ def render(
     talk.print(f"{report.num_rendered} soundscapes rendered, {report.num_there} were there, in {data / 'audio'}")
 
 
+def _show_prompt(style: str | None) -> None:
+    """Print a prompt's file and end; as `_show_recipe`."""
+    if style is not None:
+        from curation.prompt import load_prompt, prompt_path
+
+        load_prompt(style)  # says what is wrong with a name or a file
+        typer.echo(prompt_path(style).read_text("utf-8"), nl=False)
+        raise typer.Exit
+
+
 @app.command()
-def caption(
+def caption(  # noqa: PLR0913 - as above
     data: Annotated[Path, typer.Argument(help="Dataset folder.")],
     via: Annotated[Literal["template", "openai"], typer.Option(help="Who writes.")] = "template",
     model: Annotated[str | None, typer.Option(help="Language model, with --via openai.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Of a server with OpenAI's protocol.")] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="sentence, terse, temporal, counts, event (a phrase for each sound), or a prompt file of your own; "
+            "may be repeated. [default: sentence]"
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the caption set; by default template or the model.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Calls at a time.")] = 8,
+    per_request: Annotated[int, typer.Option(min=1, max=50, help="Soundscapes in one question.")] = 1,
+    batch: Annotated[
+        bool,
+        typer.Option(help="Ask through the Batch API: up to a day, at a lower price. May be stopped and run again."),
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt of a call.")] = 60.0,
+    max_tokens_total: Annotated[
+        int | None, typer.Option(min=1, help="That the set may use, questions and answers, all runs together.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="Dollars that the set may cost, all runs together; needs --price.")
+    ] = None,
+    price: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="IN OUT", help="Dollars for a million tokens of questions, and of answers."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what there is to do and what it may cost, and end.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
     seed: Seed = 0,
+    show_prompt: Annotated[  # noqa: ARG001 - its callback ends the program
+        str | None,
+        typer.Option(metavar="STYLE", is_eager=True, callback=_show_prompt, help="Print a style's prompt, and end."),
+    ] = None,
 ) -> None:
-    """Write a sentence for each soundscape, and the table of phrases. The key is read from OPENAI_API_KEY.
+    """Write captions for each soundscape, and the phrase table. Run it again to go on, or with another --style to add.
+
+    A model's answers are checked against what is heard; one that fails is asked for again once, and then a template
+    takes its place, marked. The key is read from OPENAI_API_KEY.
 
     Example: flam-cli caption data
+
+    A local model: flam-cli caption data --via openai --base-url http://localhost:11434/v1 --model qwen3
     """
+    from curation.budget import Prices
+    from curation.caption import Spending, estimate
     from curation.caption import caption as make_captions
 
+    if via == "template" and (batch or dry_run or max_tokens_total or max_cost is not None or price or per_request > 1):
+        raise FlamError(
+            "templates cost nothing: --dry-run, --batch, --per-request, limits and prices go with --via openai"
+        )
+    prices = Prices(prompt=price[0], completion=price[1]) if price else None
+    styles = tuple(style or ["sentence"])
+    if dry_run:
+        print_estimate(
+            estimate(data, name=name, model=model, base_url=base_url, styles=styles, limit=limit, prices=prices)
+        )
+        return
     report = make_captions(
-        data, via=via, name=name, model=model, base_url=base_url, concurrency=concurrency, seed=seed, limit=limit
+        data,
+        via=via,
+        name=name,
+        model=model,
+        base_url=base_url,
+        styles=styles,
+        per_request=per_request,
+        concurrency=concurrency,
+        batch=batch,
+        spending=Spending(most_tokens=max_tokens_total, most_cost=max_cost, prices=prices),
+        seed=seed,
+        limit=limit,
+        timeout=timeout,
     )
-    tokens = f", {report.prompt_tokens} + {report.completion_tokens} tokens" if via == "openai" else ""
-    talk.print(f"{report.num_done} captions made, {report.num_reused} there before, in {report.folder}{tokens}")
-    for reason, count in report.fallbacks.most_common():
-        talk.print(f"{count} answers replaced by a template: {reason}", markup=False)
-    for example in report.examples[:3]:
-        talk.print(f"  {example.text}", markup=False, highlight=False)
+    print_captioned(report, asked=via == "openai")
 
 
 @app.command()
@@ -272,7 +345,9 @@ def train(  # noqa: PLR0913 - as above
     steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 650,
     batch_size: Annotated[int, typer.Option(min=1, help="Soundscapes a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(min=1e-9, help="At its highest.")] = 1e-3,
-    captions: Annotated[str, typer.Option(help="Caption set to learn from.")] = "template",
+    captions: Annotated[
+        str, typer.Option(help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse.")
+    ] = "template",
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 325,
     masked_weight: Annotated[float, typer.Option(help="In the loss, of labels that other sounds hide: 0 to 1.")] = 1.0,
     bank: BankOf = None,
@@ -315,7 +390,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder by `flam-cli train`.")],
     data: Annotated[Path, typer.Argument(help="Dataset folder.")],
     split: Annotated[Literal["train", "valid", "test"], typer.Option(help="Which soundscapes.")] = "test",
-    captions: Annotated[str | None, typer.Option(help="Caption set for retrieval; template if there.")] = None,
+    captions: Annotated[
+        str | None, typer.Option(help="Caption sets for retrieval, as in train; template if there.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     bank: BankOf = None,

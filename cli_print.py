@@ -12,6 +12,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from curation.bank import BankReport
+    from curation.caption import CaptionReport, Estimate
     from curation.llm_phrases import AskReport
     from curation.simulate import SimulateReport
     from training.detect import Detection
@@ -62,6 +63,28 @@ def print_asked(report: "AskReport") -> None:
         talk.print(f"{count} answers not used: {reason}", markup=False)
     for reason, count in report.unanswered.most_common():
         talk.print(f"{count} labels unanswered, asked again by the next run: {reason}", markup=False)
+
+
+def print_captioned(report: "CaptionReport", *, asked: bool) -> None:
+    """What was made, why answers were not taken, and the first few."""
+    tokens = f", {report.prompt_tokens} + {report.completion_tokens} tokens" if asked else ""
+    talk.print(f"{report.num_done} texts made, {report.num_reused} there before, in {report.folder}{tokens}")
+    if report.spending:
+        talk.print(report.spending)
+    for reason, count in report.asked_again.most_common():
+        talk.print(f"{count} asked again: {reason}", markup=False)
+    for reason, count in report.fallbacks.most_common():
+        talk.print(f"{count} answers replaced by a template: {reason}", markup=False)
+    for example in report.examples[:3]:
+        talk.print(f"  {example.text}", markup=False, highlight=False)
+
+
+def print_estimate(found: "Estimate") -> None:
+    """What a run would do and cost."""
+    talk.print(f"{found.num_texts} texts to make, {found.num_reused} there")
+    talk.print(f"about {found.prompt_tokens:,} tokens of questions and {found.completion_tokens:,} of answers")
+    if found.cost is not None:
+        talk.print(f"about ${found.cost:,.4f}; what has to be asked again comes on top")
 
 
 def print_json(content: Any) -> None:

@@ -1,88 +1,198 @@
-"""Is a model's answer a usable caption? Each reason why not has a name, told to the model too."""
+"""Is a model's answer a caption that can be used, and does it say just what can be heard?
 
-import re
+Each check has a name, and for the model a sentence that says what is wrong with its caption.
+"""
+
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
-from manifests.schema import Check
+from curation.counts import wrong_counts
+from curation.form import Limits, form_problems
+from curation.heard import Sound, sounds
+from curation.known import Clusters, Known
+from curation.mentions import Mentions, mentions
+from curation.reading import Times
+from curation.sequence import wrong_orders
+from curation.source_clip import UNLABELLED
+from curation.stems import tokens
+from curation.wording import wording
+from manifests.schema import Phrase, Soundscape
 
-FEWEST_WORDS, MOST_WORDS = 3, 60
-_ECHO_WORDS = 8  # so many words in a row of the prompt are no accident
+__all__ = ["CHECKS", "Checker", "Limits", "Result", "failed", "tidy", "tidy_phrase"]
 
-_CHATTER = re.compile(
-    r"\b(?:as an? (?:ai|language model|assistant)|i(?:'m| am) (?:sorry|unable|not able)"
-    r"|i (?:cannot|can't|can not|won't)"
-    r"|here(?:'s| is| are)\b.{0,30}\b(?:caption|sentence|description)|th(?:e|is) caption|caption:"
-    r"|(?:audio|sound) (?:clip|file)|json|timeline|as requested|let me know)"
-    r"|^(?:sure|certainly|of course|okay)\b",
-    re.IGNORECASE,
+_LIMITS = Limits()
+_MOST_NAMED = 5  # things that one sentence to the model names
+CHECKS = (
+    "finished",
+    "not_empty",
+    "one_line",
+    "plain",
+    "length",
+    "one_sentence",
+    "no_chatter",
+    "no_echo",
+    "no_times",
+    "english",
+    "complete",
+    "nothing_invented",
+    "order",
+    "counts",
 )
-_TIMES = re.compile(
-    r"\d+(?:[.,]\d+)?\s*-?\s*(?:s|sec|secs|seconds?|ms|milliseconds?|minutes?)\b|\d:\d\d|\d+[.,]\d",
-    re.I,
-)
-_MARKUP = re.compile(r"[*_`#<>{}\[\]|\\]|https?:|^[-\u2022]\s")
-PROBLEMS = {
-    "finished": "it was cut off or withheld",
-    "not_empty": "it is empty or not the JSON object asked for",
-    "one_line": "it holds line breaks or characters that cannot be printed",
-    "plain": "it holds markup or underscores",
-    "length": f"it has fewer than {FEWEST_WORDS} or more than {MOST_WORDS} words",
-    "one_sentence": "it is more than one sentence",
-    "no_chatter": "it talks about the task instead of the sounds",
-    "no_echo": "it repeats the instructions",
-    "no_times": "it gives times in digits",
-    "english": "it is not in English",
-}
 
 
-def check_caption(text: str, *, finish_reason: str, prompt: str, labels: Iterable[str]) -> list[Check]:
-    """Every check in the order of PROBLEMS, passed or not.
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One check of a caption.
 
     Args:
-        text: the caption as the model wrote it, without its JSON.
-        finish_reason: as the server gave it; "stop" alone means that the answer is whole.
-        prompt: the instructions that must not come back as a caption.
-        labels: words of the soundscape's labels; what they say is no sign of another language.
+        name: of CHECKS.
+        passed: whether the caption passed it.
+        problem: for the model, what is wrong with this caption; empty if it passed.
     """
-    words = text.split()
-    results = {
-        "finished": finish_reason == "stop",
-        "not_empty": bool(words),
-        "one_line": not any(unicodedata.category(char) in ("Cc", "Cs", "Co", "Zl", "Zp") for char in text),
-        "plain": not _MARKUP.search(text),
-        "length": FEWEST_WORDS <= len(words) <= MOST_WORDS,
-        "one_sentence": len(re.findall(r"[.!?](?=\s)", text.strip())) == 0,
-        "no_chatter": not _CHATTER.search(text),
-        "no_echo": not _shares_run(text, prompt),
-        "no_times": not _TIMES.search(text),
-        "english": _is_latin(text, labels),
-    }
-    return [Check(name=name, passed=results[name]) for name in PROBLEMS]
+
+    name: str
+    passed: bool
+    problem: str = ""
 
 
-def failed(checks: Iterable[Check]) -> list[str]:
+class _Checked(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def passed(self) -> bool: ...
+
+
+class Checker:
+    """The checks of one dataset's captions."""
+
+    def __init__(self, phrases: Iterable[Phrase] = ()) -> None:
+        """Make one for many captions.
+
+        Args:
+            phrases: the dataset's phrase table: other words by which its clusters are recognised.
+        """
+        self._clusters = Clusters(phrases)
+
+    def check(
+        self,
+        text: str,
+        soundscape: Soundscape,
+        *,
+        finish_reason: str = "stop",
+        prompt: str = "",
+        limits: Limits = _LIMITS,
+    ) -> list[Result]:
+        """Every check of a caption, in the order of CHECKS.
+
+        Args:
+            text: the caption as the model wrote it, without its JSON; any text at all.
+            soundscape: what it is about.
+            finish_reason: as the server gave it; "stop" alone means that the answer is whole.
+            prompt: the instructions that must not come back as a caption.
+            limits: what was asked for.
+        """
+        heard = {sound.cluster: sound for sound in sounds(soundscape)}
+        present = self._present(soundscape)
+        said = mentions(tokens(text), list(present.items()))
+        mentioned = {cluster for mention in said.found for cluster in mention.clusters}
+        missing = [sound for sound in heard.values() if sound.spans and sound.cluster not in mentioned]
+        problems = form_problems(text, given=_words(present), finish_reason=finish_reason, prompt=prompt, limits=limits)
+        problems["complete"] = _named("it does not mention", [wording(sound.label).words for sound in missing])
+        problems["nothing_invented"] = _invented(said)
+        problems["order"] = "; ".join(wrong_orders(said, _times(soundscape), soundscape.duration)[:_MOST_NAMED])
+        problems["counts"] = "; ".join(wrong_counts(said, heard)[:_MOST_NAMED])
+        return _results(problems)
+
+    def check_event(
+        self,
+        text: str,
+        soundscape: Soundscape,
+        cluster: str,
+        *,
+        finish_reason: str = "stop",
+        prompt: str = "",
+        limits: Limits = _LIMITS,
+    ) -> list[Result]:
+        """The same of a phrase about one sound: it must mention that, and no other.
+
+        Args:
+            text: the phrase as the model wrote it.
+            soundscape: what the sound is heard in.
+            cluster: of the sound; one of the soundscape's.
+            finish_reason: as for `check`.
+            prompt: as for `check`.
+            limits: as for `check`.
+        """
+        present = self._present(soundscape)
+        heard: dict[str, Sound] = {sound.cluster: sound for sound in sounds(soundscape)}
+        said = mentions(tokens(text), list(present.items()))
+        label = heard[cluster].label if cluster in heard else cluster
+        others = [mention.text for mention in said.found if cluster not in mention.clusters]
+        problems = form_problems(text, given=_words(present), finish_reason=finish_reason, prompt=prompt, limits=limits)
+        about = any(cluster in mention.clusters for mention in said.found)
+        problems["complete"] = "" if about else f"it does not mention: {wording(label).words}"
+        problems["nothing_invented"] = _invented(said) or _named("it mentions another sound", others)
+        problems["order"] = ""
+        problems["counts"] = "; ".join(wrong_counts(said, heard)[:_MOST_NAMED])
+        return _results(problems)
+
+    def _present(self, soundscape: Soundscape) -> dict[str, Known]:
+        """All that can be heard, so far as anybody knows, and how it is recognised."""
+        labels: dict[str, str] = {}
+        contained: dict[str, str] = {}
+        for event in soundscape.events:
+            labels.setdefault(event.cluster, event.label)
+            contained |= dict(zip(event.contains, event.contains, strict=True))
+        background = soundscape.background
+        if background is not None:
+            contained |= dict(zip(background.contains, background.contains, strict=True))
+            if background.label != UNLABELLED:
+                labels.setdefault(background.cluster, background.label)
+        return {cluster: self._clusters.known(cluster, label) for cluster, label in (contained | labels).items()}
+
+
+def _words(present: dict[str, Known]) -> frozenset[str]:
+    return frozenset[str]().union(*(known.words for known in present.values()))
+
+
+def _results(problems: dict[str, str]) -> list[Result]:
+    return [Result(name, not problems[name], problems[name]) for name in CHECKS]
+
+
+def _invented(said: Mentions) -> str:
+    return _named("it mentions what is not there", [mention.text for mention in said.invented])
+
+
+def _named(problem: str, names: Iterable[str]) -> str:
+    found = list(dict.fromkeys(names))[:_MOST_NAMED]
+    return f"{problem}: {', '.join(found)}" if found else ""
+
+
+def _times(soundscape: Soundscape) -> dict[str, Times]:
+    """When each cluster is heard; what is only contained in a source is heard nobody knows when."""
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for event in soundscape.events:
+        for stretch in event.activity:
+            spans.setdefault(event.cluster, []).append((stretch.onset, stretch.offset))
+    found = {cluster: Times(stretches) for cluster, stretches in spans.items()}
+    if soundscape.background is not None:
+        found[soundscape.background.cluster] = Times([(0.0, soundscape.duration)], background=True)
+    return found
+
+
+def failed(results: Iterable[_Checked]) -> list[str]:
     """Names of the checks that did not pass."""
-    return [check.name for check in checks if not check.passed]
+    return [result.name for result in results if not result.passed]
 
 
 def tidy(text: str) -> str:
     """A good caption in the dataset's form: NFC, single spaces, a capital and a full stop."""
-    text = " ".join(unicodedata.normalize("NFC", text).split()).rstrip(" .!?,;:") + "."
+    text = tidy_phrase(text) + "."
     return text[0].upper() + text[1:]
 
 
-def _shares_run(text: str, prompt: str) -> bool:
-    def runs(of: str) -> set[tuple[str, ...]]:
-        words = re.findall(r"[a-z']+", of.lower())
-        return {tuple(words[at : at + _ECHO_WORDS]) for at in range(len(words) - _ECHO_WORDS + 1)}
-
-    return not runs(text[:10_000]).isdisjoint(runs(prompt))
-
-
-def _is_latin(text: str, labels: Iterable[str]) -> bool:
-    """At least 9 of 10 letters are Latin: a coarse sign of English, but one that needs no model."""
-    for label in labels:
-        text = text.replace(label, "")
-    letters = [char for char in text if char.isalpha()]
-    return sum(char.isascii() for char in letters) >= 0.9 * len(letters)
+def tidy_phrase(text: str) -> str:
+    """A good phrase in the dataset's form: NFC, single spaces, no full stop."""
+    return " ".join(unicodedata.normalize("NFC", text).split()).rstrip(" .!?,;:")

@@ -5,43 +5,38 @@ don't name it, and the server's, which may, are never quoted.
 """
 
 import asyncio
-import json
+import email.utils
+import math
 import os
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from curation.budget import Budget
+from curation.traffic import Traffic, backoff
 from manifests.errors import FlamError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 _PLACEHOLDER_KEY = "none"  # many local servers want no key, but the client insists on one
-_LONGEST_WAIT = 120.0  # seconds; the client waits no longer for a server that says when to come back
-_UNANSWERED = {408, 409, 429}  # with 5xx: the server may answer later
-_SCHEMA = {
-    "type": "object",
-    "properties": {"caption": {"type": "string"}},
-    "required": ["caption"],
-    "additionalProperties": False,
-}
-_CAPTION = re.compile(r"""["']caption["']\s*:\s*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')(?=\s*(?:[,}\]`]|$))""")
-_RESPONSE_FORMAT: Any = {
-    "type": "json_schema",
-    "json_schema": {"name": "caption", "strict": True, "schema": _SCHEMA},
-}
+_LONGEST_WAIT = 600.0  # seconds; who says to come back later than that is not waited for
+_LATER = {408, 409, 429}  # with 5xx: the server may answer later
+_MOST_REFUSALS = 8  # of one call, for too many calls: those are no failures, but there must be an end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server:
-    """Where captions come from."""
+    """Where answers come from."""
 
     model: str
     base_url: str | None = None  # None: OPENAI_BASE_URL, else OpenAI
-    timeout: float = 60.0  # seconds for one attempt
-    max_retries: int = 4  # after 429, 5xx and lost connections, with the waits that the server asks for
+    timeout: float = 60.0  # seconds for one attempt, from the first byte sent to the last received
+    max_retries: int = 4  # after 5xx, timeouts and lost connections
+    concurrency: int = 8  # calls at a time
 
     @property
     def name(self) -> str:
@@ -50,14 +45,22 @@ class Server:
         return f"model {self.model!r} at {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an answer must look like, as a JSON schema, and how many tokens it may have."""
+
+    name: str
+    schema: Mapping[str, Any]
+    most_tokens: int = 1000
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What the model said, as far as it could be read."""
+    """What the model said."""
 
-    text: str  # the caption; empty if there is none
     raw: str
     finish_reason: str
-    prompt_tokens: int
+    prompt_tokens: int  # 0 where the server does not count
     completion_tokens: int
 
 
@@ -65,53 +68,127 @@ class NoAnswerError(Exception):
     """One call came to nothing, though the next may not. Its text is the reason in a few words."""
 
 
+class MalformedError(Exception):
+    """A response that is no chat completion."""
+
+
 class Llm:
     """A client for one server. Use it inside one event loop."""
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self._client = _client(server)
-        self._structured = True  # until the server refuses it
+    def __init__(self, server: Server, budget: Budget | None = None) -> None:
+        self.server, self.budget = server, budget or Budget()
+        self.client = make_client(server)
+        self._traffic = Traffic(server.name, concurrency=server.concurrency)
+        self._dialect = 0  # the first of _DIALECTS that the server understands
 
-    async def ask(self, messages: Sequence[dict[str, str]]) -> Answer:
-        """One answer; raises NoAnswerError if there is none, FlamError if no other will come."""
-        import openai
+    async def ask(self, messages: Sequence[Mapping[str, str]], form: Form) -> Answer:
+        """One answer; raises NoAnswerError if there is none, FlamError if no other will come.
 
-        deadline = (self.server.max_retries + 1) * self.server.timeout + _LONGEST_WAIT  # against a server that drips
-        try:
-            async with asyncio.timeout(deadline):
-                return _answer(await self._complete(messages))
-        except (openai.APITimeoutError, TimeoutError):
-            raise NoAnswerError("timeout") from None
-        except openai.APIConnectionError:
-            raise NoAnswerError("connection lost or refused") from None
-        except openai.APIStatusError as error:
-            raise _status_error(self.server, error) from None
-        except (
-            openai.APIError,
-            ValueError,
-        ):  # ValueError: a body that is no JSON reaches us as JSONDecodeError
-            raise NoAnswerError("malformed response") from None
+        Raises BudgetSpentError where the budget may not last for it.
+        """
+        question_bytes = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+        failures = refusals = 0
+        while True:
+            reservation = await self.budget.reserve(question_bytes, form.most_tokens)
+            settled = False
+            try:
+                async with self._traffic.leave() as leave:
+                    try:
+                        answer = await self._complete(messages, form)
+                    except _RefusedError as refusal:
+                        leave.held_back(refusal.wait if refusal.wait is not None else backoff(refusals))
+                        refusals += 1
+                        if refusals > _MOST_REFUSALS or (refusal.wait or 0) > _LONGEST_WAIT:
+                            raise NoAnswerError("HTTP 429") from None
+                        continue
+                    except _FailedError as failure:
+                        if failure.may_cost:
+                            self.budget.lose(reservation)
+                            settled = True
+                        leave.unanswered(str(failure))
+                        failures += 1
+                        if failures > self.server.max_retries:
+                            raise NoAnswerError(str(failure)) from None
+                        wait = backoff(failures - 1) if failure.wait is None else failure.wait
+                    else:
+                        leave.answered()
+                        self.budget.settle(reservation, answer.prompt_tokens, answer.completion_tokens)
+                        settled = True
+                        return answer
+                await asyncio.sleep(min(wait, _LONGEST_WAIT))
+            finally:
+                if not settled:
+                    self.budget.release(reservation)
 
     async def close(self) -> None:
         """Give the connections back."""
-        await self._client.close()
+        await self.client.close()
 
-    async def _complete(self, messages: Sequence[dict[str, str]]) -> Any:
+    async def _complete(self, messages: Sequence[Mapping[str, str]], form: Form) -> Answer:
+        """One attempt."""
         import openai
 
-        request: Any = {"model": self.server.model, "messages": list(messages)}
-        if not self._structured:
-            return await self._client.chat.completions.create(**request)
-        try:
-            return await self._client.chat.completions.create(**request, response_format=_RESPONSE_FORMAT)
-        except (openai.BadRequestError, openai.UnprocessableEntityError):
-            answer = await self._client.chat.completions.create(**request)
-            self._structured = False  # the request was good, so it was the schema that the server does not know
-            return answer
+        for dialect in range(self._dialect, len(_DIALECTS)):
+            try:
+                async with asyncio.timeout(self.server.timeout):  # against a server that drips
+                    body = await self.client.post(
+                        "/chat/completions", cast_to=object, body=request(self.server.model, messages, form, dialect)
+                    )
+            except (openai.APITimeoutError, TimeoutError):
+                raise _FailedError("timeout", may_cost=True) from None
+            except openai.APIConnectionError:
+                raise _FailedError("connection lost or refused", may_cost=True) from None
+            except openai.APIStatusError as error:
+                if error.status_code in (400, 422) and dialect + 1 < len(_DIALECTS):
+                    continue
+                raise _status_error(self.server, error) from None
+            except (openai.APIError, ValueError):  # ValueError: a body that is no JSON reaches us as JSONDecodeError
+                raise _FailedError("malformed response", may_cost=True) from None
+            self._dialect = max(self._dialect, dialect)  # the request was good, so it was the words it did not know
+            try:
+                return answer_in(body)
+            except MalformedError:
+                raise _FailedError("malformed response", may_cost=True) from None
+        raise AssertionError
 
 
-def _client(server: Server) -> "AsyncOpenAI":
+class _FailedError(Exception):
+    """The server failed; it may do better."""
+
+    def __init__(self, reason: str, *, may_cost: bool, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.may_cost, self.wait = may_cost, wait
+
+
+class _RefusedError(Exception):
+    """Too many calls for the server."""
+
+    def __init__(self, wait: float | None) -> None:
+        super().__init__()
+        self.wait = wait
+
+
+# Servers know different words of the protocol, and refuse or ignore the others: how the form is told, and the length
+_DIALECTS = (
+    (True, "max_completion_tokens"),
+    (False, "max_completion_tokens"),
+    (True, "max_tokens"),
+    (False, "max_tokens"),
+)
+
+
+def request(model: str, messages: Sequence[Mapping[str, str]], form: Form, dialect: int = 0) -> dict[str, Any]:
+    """The body of a chat completion request."""
+    structured, length = _DIALECTS[dialect]
+    body: dict[str, Any] = {"model": model, "messages": list(messages), length: form.most_tokens}
+    if structured:
+        schema = {"name": form.name, "strict": True, "schema": form.schema}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
+
+
+def make_client(server: Server) -> "AsyncOpenAI":
+    """OpenAI's client; it retries nothing by itself, for only we know what is in flight."""
     from openai import AsyncOpenAI
 
     key = os.environ.get("OPENAI_API_KEY", "").strip()
@@ -122,18 +199,23 @@ def _client(server: Server) -> "AsyncOpenAI":
         raise FlamError("OPENAI_API_KEY holds characters that no key has; set it again")
     if base_url is not None and not re.match(r"https?://[^/\s]+", base_url):
         raise FlamError(f"base URL of {server.name} is no http:// or https:// address; check --base-url")
-    return AsyncOpenAI(
-        api_key=key or _PLACEHOLDER_KEY,
-        base_url=base_url,
-        timeout=server.timeout,
-        max_retries=server.max_retries,
-    )
+    return AsyncOpenAI(api_key=key or _PLACEHOLDER_KEY, base_url=base_url, timeout=server.timeout, max_retries=0)
 
 
-def _status_error(server: Server, error: Any) -> FlamError | NoAnswerError:
+def _status_error(server: Server, error: Any) -> Exception:
     status = int(error.status_code)
-    if status in _UNANSWERED or status >= 500:
-        return NoAnswerError(f"HTTP {status}")
+    if status == 429 and getattr(error, "code", None) == "insufficient_quota":
+        return FlamError(f"{server.name} answered HTTP 429: the account behind OPENAI_API_KEY has no credit left")
+    wait = retry_after(error.response.headers)
+    if status == 429:
+        return _RefusedError(wait)
+    if status in _LATER or status >= 500:
+        return _FailedError(f"HTTP {status}", may_cost=False, wait=wait)
+    return refusal(server, status)
+
+
+def refusal(server: Server, status: int) -> FlamError:
+    """An answer that no other attempt will change."""
     advice = {
         400: "it refused the request; check --model and --base-url",
         401: "check OPENAI_API_KEY",
@@ -143,55 +225,36 @@ def _status_error(server: Server, error: Any) -> FlamError | NoAnswerError:
     return FlamError(f"{server.name} answered HTTP {status}: " + advice.get(status, "check --model and --base-url"))
 
 
-def _answer(completion: Any) -> Answer:
-    """Read a completion; servers leave fields out, and the client does not look."""
-    choices = getattr(completion, "choices", None)
-    if not isinstance(choices, list) or not choices or getattr(choices[0], "message", None) is None:
-        raise NoAnswerError("malformed response")
-    content = getattr(choices[0].message, "content", None)
-    raw = content if isinstance(content, str) else ""
-    usage = getattr(completion, "usage", None)
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from a header in seconds or with a date; None where it says nothing of use."""
+    value = headers.get("retry-after", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def answer_in(body: Any) -> Answer:
+    """Read a completion; servers leave fields out. Raises MalformedError where there is no message."""
+    choices = body.get("choices") if isinstance(body, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    if not isinstance(first, dict) or not isinstance(message, dict):
+        raise MalformedError
+    content = message.get("content")
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
     return Answer(
-        text=caption_in(raw),
-        raw=raw,
-        finish_reason=str(getattr(choices[0], "finish_reason", None) or ""),
-        prompt_tokens=_count(getattr(usage, "prompt_tokens", 0)),
-        completion_tokens=_count(getattr(usage, "completion_tokens", 0)),
+        raw=content if isinstance(content, str) else "",
+        finish_reason=str(first.get("finish_reason") or ""),
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
     )
 
 
 def _count(value: Any) -> int:
     return value if isinstance(value, int) and 0 <= value < 2**62 else 0
-
-
-def caption_in(raw: str) -> str:
-    """The caption in JSON, fenced or among other text, or in bare text; empty if that is broken.
-
-    Servers without structured output leave a bracket or a comma wrong, or quote as Python does: one whole string after
-    the key is taken then, never a part of one, nor one of several.
-    """
-    text = re.sub(r"<think>.*?</think>", "", raw, flags=re.DOTALL).strip()
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0:
-        bare = text.removeprefix("```").removesuffix("```").strip()
-        return bare[1:-1] if len(bare) > 1 and bare[0] == bare[-1] == '"' else bare
-    try:
-        found = json.loads(text[start : end + 1])
-    except (ValueError, RecursionError):
-        return _only_caption(text[start:])
-    caption = found.get("caption") if isinstance(found, dict) else None
-    return caption.strip() if isinstance(caption, str) else ""
-
-
-def _only_caption(text: str) -> str:
-    """The one whole string after the key in text that is almost JSON; empty if there is none, or another."""
-    found = _CAPTION.findall(text)
-    if len(found) != 1 or text.count("caption") > found[0].count("caption") + 1:
-        return ""
-    text = found[0]
-    if text[0] == "'":
-        text = '"' + text[1:-1].replace("\\'", "'").replace('"', '\\"') + '"'
-    try:
-        return str(json.loads(text)).strip()
-    except ValueError:
-        return ""

@@ -25,7 +25,7 @@ from manifests.progress import progress
 PROMPT = Path(__file__).with_name("prompts") / "phrases.toml"
 _LISTS = ("synonyms", "near_misses", "parents")
 _FORM = Form(
-    "phrases",
+    "wordings",
     {
         "type": "object",
         "properties": {name: {"type": "array", "items": {"type": "string"}} for name in _LISTS},
@@ -33,8 +33,6 @@ _FORM = Form(
         "additionalProperties": False,
     },
 )
-_CONCURRENCY = 8
-_GIVE_UP_AFTER = 10  # calls in a row without an answer
 _MOST_TEXTS = 20  # in a list; more is a model that does not end
 _MOST_OTHERS = 1000  # labels in one question
 _LONGEST_TEXT = 200  # characters; the review says that it is too long
@@ -130,13 +128,12 @@ class _Asker:
         advance: Callable[..., None],
     ) -> None:
         self.llm, self.prompt, self.report, self.append, self.advance = llm, prompt, report, append, advance
-        self.unanswered = 0  # in a row
 
     async def ask_all(self, questions: Sequence[_Question]) -> None:
         waiting = iter(questions)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(_CONCURRENCY):
+                for _ in range(self.llm.server.concurrency):
                     group.create_task(self._work(waiting))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None  # the others only say the same
@@ -146,7 +143,7 @@ class _Asker:
             try:
                 answer = await self._ask(question)
             except NoAnswerError as error:
-                self._count_unanswered(str(error))
+                self.report.unanswered[str(error)] += 1
             else:
                 self.append(answer)
                 self._count(answer)
@@ -163,7 +160,6 @@ class _Asker:
         problem = ""
         for _ in range(2):
             said.append(answer := await self.llm.ask(messages, _FORM))
-            self.unanswered = 0
             found, problem = _lists_in(answer)
             lists = found or lists
             problem = problem or _named_others(found["synonyms"], question)
@@ -191,15 +187,6 @@ class _Asker:
         self.report.completion_tokens += answer.completion_tokens
         if answer.rejected:
             self.report.rejected[answer.rejected] += 1
-
-    def _count_unanswered(self, reason: str) -> None:
-        self.report.unanswered[reason] += 1
-        self.unanswered += 1
-        if self.unanswered >= _GIVE_UP_AFTER:
-            raise FlamError(
-                f"{self.llm.server.name} left {self.unanswered} calls in a row unanswered (the last: {reason}); "
-                "what was answered is kept: see to the server and run the same command again"
-            )
 
 
 def _questions(labels: Sequence[Label], ontology: Ontology | None) -> list[_Question]:

@@ -10,30 +10,25 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from curation.grammar import article, bare, gerund, many_of, noun_phrase, parted, third_person
+from curation.label_words import KNOWN_ACTS, KNOWN_NOUNS, PEOPLE, PLACES, TYPICAL_ACTS
 from curation.sound_words import (
     ANIMATE,
-    COUNTABLE_ING,
-    DOUBLING,
+    DETERMINERS,
     FRONT_VERBS,
     GERUND_ONLY,
+    HAPPENINGS,
     HUMAN_VERBS,
-    KNOWN_ACTS,
-    KNOWN_NOUNS,
-    MASS,
-    PEOPLE,
-    PLACES,
-    PLURALS,
-    SINGULAR_S,
-    TYPICAL_ACTS,
+    LASTING,
+    LASTING_VERBS,
+    MANNERS,
+    TRANSITIVE,
     VERBS,
 )
 from curation.source_clip import UNLABELLED
 from manifests.schema import Background
 
 _LONGEST_NOUN = 4  # words; a longer label is a description, and no article can be guessed for it
-_AN = re.compile(r"(?:[aeiou]|hour|honest|honou?r|heir|8|11\b|18\b|(?:[fhlmnrsx]|fm|hvac|lp|mp3|mri|sos)\b)")
-_NOT_AN = re.compile(r"(?:eu|ewe|one\b|once|u\b|ubi|uku|uni(?!n|m)|ura|uri|us[aeu]|uten|util)")
-_DETERMINERS = frozenset({"a", "an", "the", "some", "my", "many", "several", "two", "three", "someone", "something"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +42,28 @@ class Wording:
     verb: str = ""  # what it does: "bark"
     subject_plural: bool = False
     lasting: bool = False  # goes on rather than happens: "rain falls twice" would be odd
+    many: str = ""  # several of it: "dog barks"; empty if it is no single happening
 
     @property
     def doing(self) -> str:
         """A noun phrase with the act: "a dog barking"; just the noun if the act is not known."""
         return f"{self.subject} {gerund(self.verb)}" if self.verb else self.noun
+
+    @property
+    def bare(self) -> str:
+        """The noun without its article, as headlines and tags have it: "dog bark"."""
+        return bare(self.noun)
+
+    def called(self, adjective: str) -> str:
+        """The noun with an adjective of sounds: "a faint dog bark", "the faint sound of a dog barking"."""
+        if self.noun.startswith("the sound"):
+            return f"the {adjective} {self.noun.removeprefix('the ')}"
+        if self.noun == self.doing and self.verb:  # "a faint dog barking" would be a faint dog
+            return f"the {adjective} sound of {self.noun}"
+        bare = f"{adjective} {self.bare}"
+        if self.bare == self.noun:
+            return bare
+        return f"the {bare}" if self.noun.startswith("the ") else f"{article(bare)} {bare}"
 
     @property
     def acts(self) -> str:
@@ -75,13 +87,17 @@ class Wording:
     @property
     def sound_of(self) -> str:
         """A noun phrase that fits every sound: "the sound of a dog bark"."""
-        return self.noun if self.noun.startswith("the sound of") else f"the sound of {self.noun}"
+        return (
+            self.noun
+            if self.noun.startswith("the sound") or self.noun.endswith(" sounds")
+            else f"the sound of {self.noun}"
+        )
 
     @property
     def place(self) -> str:
         """Where one is, if the label names a place: "in a cafe"; else empty."""
         preposition = PLACES.get(self.words.rsplit(" ", 1)[-1], "")
-        return f"{preposition} {self.noun}" if preposition else ""
+        return f"{preposition} {noun_phrase(self.words)[0]}" if preposition else ""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -98,10 +114,13 @@ def background_wording(background: Background | None) -> Wording | None:
 @functools.lru_cache(maxsize=4096)
 def wordings(label: str) -> tuple[Wording, ...]:
     """Every meaning that a label lists: "Subway_and_metro_and_underground" lists three."""
-    meanings = re.split(r"[,;|/]", label)
+    listed = re.sub(r"[ _]*\(.*?\)", "", label) or label  # "Chopping (food)" is chopping
+    if listed[:1].isupper() and " " not in listed:
+        listed = listed.replace("_and_", ",")  # FSD50K's comma
+    meanings = re.split(r"[,;|/]", listed)
     if len(meanings) == 1:
-        listed = plain_words(label).split(" and ")
-        meanings = listed if len(listed) > 2 else [label]  # "rock and roll" is one thing
+        named = plain_words(listed).split(" and ")
+        meanings = named if len(named) > 2 else meanings  # "rock and roll" is one thing
     words = dict.fromkeys(filter(None, map(plain_words, meanings)))
     return tuple(_word(meaning) for meaning in words) or (Wording(words="sound", noun="a sound", plural=False),)
 
@@ -124,34 +143,23 @@ def _word(words: str) -> Wording:
         return Wording(words=words, noun=f"the sound of {words}", plural=False)
     noun, plural = KNOWN_NOUNS.get(words) or noun_phrase(words)
     subject, verb = _act(words)
-    if not verb:
-        return Wording(words=words, noun=noun, plural=plural)
-    who, who_plural = PEOPLE.get(subject) or noun_phrase(subject)
-    word = Wording(
+    last = words.rsplit(" ", 1)[-1]
+    if last in PLACES and not verb:
+        return Wording(words=words, noun=f"the sounds of {noun}", plural=True, lasting=True)
+    who, who_plural = PEOPLE.get(subject) or noun_phrase(subject) if verb else ("", False)
+    replaced = words in KNOWN_ACTS or (last.endswith("ing") and " " in words and not words.endswith(subject))
+    if verb and replaced and words not in KNOWN_NOUNS:  # the act is the better noun
+        noun, plural = f"{who} {gerund(verb)}", who_plural
+    base = verb.partition(" ")[0]
+    return Wording(
         words=words,
         noun=noun,
         plural=plural,
         subject=who,
         verb=verb,
         subject_plural=who_plural,
-        lasting=subject in MASS,
-    )
-    acts_last = words.split()[-1].endswith("ing") and " " in words and words not in KNOWN_NOUNS
-    if (words in KNOWN_ACTS and words not in KNOWN_NOUNS) or (acts_last and not words.endswith(subject)):
-        return _replaced_noun(word)
-    return word
-
-
-def _replaced_noun(word: Wording) -> Wording:
-    """The act is the better noun: "a dog barking" for "dog barking"."""
-    return Wording(
-        words=word.words,
-        noun=word.doing,
-        plural=word.subject_plural,
-        subject=word.subject,
-        verb=word.verb,
-        subject_plural=word.subject_plural,
-        lasting=word.lasting,
+        lasting=(base in LASTING_VERBS or last in LASTING) and last not in HAPPENINGS,
+        many=many_of(noun) if not base or base not in LASTING_VERBS else "",
     )
 
 
@@ -159,64 +167,44 @@ def _act(words: str) -> tuple[str, str]:
     """Who does what, as (subject without article, base verb); empty if the words don't tell."""
     if words in KNOWN_ACTS:
         return KNOWN_ACTS[words]
+    head, preposition, tail = parted(words)
+    if preposition == " of ":
+        return "", ""
+    if preposition:
+        subject, verb = _act(head)
+        return (subject, f"{verb}{preposition}{noun_phrase(tail)[0]}") if verb else ("", "")
+    return _done(words) or _typical(words)
+
+
+def _done(words: str) -> tuple[str, str] | None:
+    """Who does what where a verb is among the words."""
     first, _, rest = words.partition(" ")
     before, _, last = words.rpartition(" ")
     verb = _FORMS.get(last, "")
-    if verb and before and not (verb in GERUND_ONLY and last != gerund(verb)):
+    done = last == gerund(verb)
+    if before in MANNERS:
+        return ("someone", f"{verb} {MANNERS[before]}") if verb in HUMAN_VERBS else None
+    if verb and before and verb in TRANSITIVE:
+        return ("someone", f"{verb} {noun_phrase(before)[0]}") if done else None
+    if verb and before and (done or verb not in GERUND_ONLY) and not before.endswith("ing"):
         return before, verb
-    if verb in HUMAN_VERBS and last == gerund(verb):
-        return "someone", verb
+    if not before and verb in HUMAN_VERBS and (done or verb not in GERUND_ONLY):
+        return ("someone", verb) if done else None
     verb = _FORMS.get(first, "")
+    if rest and verb in TRANSITIVE and first == gerund(verb) and noun_phrase(rest)[0] == rest:  # but "washing machine"
+        return "someone", f"{verb} {rest}"
+    if rest.split(" ")[0] in DETERMINERS and first == gerund(verb):
+        return "someone", f"{verb} {rest}"
     if rest and first == gerund(verb) and (verb in FRONT_VERBS or rest.rsplit(" ", 1)[-1] in ANIMATE):
         return rest, verb
-    typical = TYPICAL_ACTS.get(words) or TYPICAL_ACTS.get(last, "")
+    return None
+
+
+def _typical(words: str) -> tuple[str, str]:
+    typical = TYPICAL_ACTS.get(words) or TYPICAL_ACTS.get(words.rsplit(" ", 1)[-1], "")
     return (words, typical) if typical else ("", "")
 
 
-def noun_phrase(words: str) -> tuple[str, bool]:
-    """Words with the article that they take, if any, and whether they are a plural."""
-    head = re.split(r" (?:of|in|on|with|from|at|for|by|to) ", words)[0].split()[-1]
-    plural = is_plural(head)
-    first = words.split()[0]
-    if first in _DETERMINERS or plural or head in MASS or (head.endswith("ing") and head not in COUNTABLE_ING):
-        return words, plural
-    return f"{article(words)} {words}", False
-
-
-def article(words: str) -> str:
-    """The indefinite article, by the sound that the words begin with."""
-    return "an" if _AN.match(words) and not _NOT_AN.match(words) else "a"
-
-
-def is_plural(word: str) -> bool:
-    """Whether a single word is a plural noun, by its ending and a short list."""
-    if word in PLURALS:
-        return True
-    return len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) and word not in SINGULAR_S
-
-
-def gerund(verb: str) -> str:
-    """The -ing form; only the first word of "type on a keyboard" changes."""
-    base, space, rest = verb.partition(" ")
-    if base.endswith("ie"):
-        base = base[:-2] + "y"
-    elif base.endswith("e") and not base.endswith(("ee", "oe", "ye")):
-        base = base[:-1]
-    elif base in DOUBLING:
-        base += base[-1]
-    return f"{base}ing{space}{rest}" if verb else ""
-
-
-def third_person(verb: str) -> str:
-    """The form after "it"; only the first word of "type on a keyboard" changes."""
-    base, space, rest = verb.partition(" ")
-    if base.endswith(("s", "x", "z", "ch", "sh", "o")) and base != "moo":
-        base += "es"
-    elif base.endswith("y") and base[-2:-1] not in ("a", "e", "o", "u"):
-        base = base[:-1] + "ies"
-    else:
-        base += "s"
-    return f"{base}{space}{rest}"
-
-
-_FORMS = {form: verb for verb in sorted(VERBS) for form in (verb, third_person(verb), gerund(verb))}
+_FORMS = {
+    form: verb for verb in sorted(VERBS | HUMAN_VERBS | TRANSITIVE) for form in (verb, third_person(verb), gerund(verb))
+}

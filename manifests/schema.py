@@ -133,10 +133,11 @@ class Check:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Caption:
-    """One sentence for one soundscape."""
+    """One sentence for one soundscape, or one phrase for one sound of it."""
 
     soundscape_id: str
     style: str
+    cluster: str  # of the sound that a phrase is about; empty for a caption of the whole
     text: str
     via: str  # template | openai
     model: str  # empty for templates

@@ -98,13 +98,13 @@ class _Tables:
             self._note(path, row.soundscape_id, findings)
 
     def check_captions(self, name: str) -> None:
-        seen: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str, str]] = set()
         for path in self.folder.caption_shards(name):
             for caption in self._rows(path, Caption):
                 findings = list(check_caption(caption))
                 if self.all_rows_read and caption.soundscape_id not in self.ids:
                     findings.append(("soundscape_id", "no soundscape has this id"))
-                if (key := (caption.soundscape_id, caption.style)) in seen:
+                if (key := (caption.soundscape_id, caption.style, caption.cluster)) in seen:
                     findings.append(("style", f"a second caption of style {caption.style!r} for this soundscape"))
                 seen.add(key)
                 self._note(path, caption.soundscape_id, findings)

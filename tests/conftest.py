@@ -73,7 +73,7 @@ def make_toy_dataset(root: Path, *, train: int, valid: int, test: int) -> Datase
     write_rows(folder.soundscape_shard(0), rows, Soundscape)
     captions = [
         Caption(
-            soundscape_id=row.soundscape_id, style="template",
+            soundscape_id=row.soundscape_id, style="sentence", cluster="",
             text=" then ".join(event.label.replace("_", " ") for event in row.events).capitalize() + ".",
             via="template", model="", prompt_hash="", checks=[], prompt_tokens=0, completion_tokens=0, fallback=False,
         )

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -127,3 +128,66 @@ class OddServer:
         """The number in the label of each request (soundscape_rows.numbered)."""
         found = [re.search(r"number n(\d+)x", str(body["messages"])) for body in self.bodies]
         return [match[1] for match in found if match]
+
+
+class DripServer:
+    """Answers one byte every 50 ms, and breaks the connection after `resets_after` bytes if that is given."""
+
+    def __init__(self, *, resets_after: int | None = None) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._resets_after = resets_after
+        self._ended = threading.Event()
+        self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
+
+    def __enter__(self) -> "DripServer":
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                threading.Thread(target=self._drip, args=(connection,), daemon=True).start()
+
+    def _drip(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            body = completion(GOOD)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+            connection.sendall(b"Content-Length: %d\r\n\r\n" % len(body))
+            for place in range(len(body)):
+                if self._ended.wait(0.0 if self._resets_after else 0.05) or place == self._resets_after:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
+                connection.sendall(body[place : place + 1])
+
+
+def timelines(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a request asks about: one soundscape, or several."""
+    (content,) = (message["content"] for message in body["messages"][1:2])
+    found = json.loads(content)
+    return found if isinstance(found, list) else [found]
+
+
+def true_caption(timeline: dict[str, Any]) -> str:
+    """A caption that passes every check where sounds happen once."""
+    names = [sound["label"] for sound in timeline["sounds"]]
+    return f"One can hear {', then '.join(names)}."
+
+
+def truthful(body: dict[str, Any]) -> tuple[int, bytes]:
+    """Answers each request about soundscapes as a good model would."""
+    asked = timelines(body)
+    form = body.get("response_format", {}).get("json_schema", {}).get("name", "caption")
+    if form == "phrases":
+        phrases = [{"id": sound["id"], "phrase": f"a {sound['label']}"} for sound in asked[0]["sounds"]]
+        content = json.dumps({"phrases": phrases})
+    elif form == "captions":
+        content = json.dumps({"captions": [{"id": one["id"], "caption": true_caption(one)} for one in asked]})
+    else:
+        content = json.dumps({"caption": true_caption(asked[0])})
+    return 200, completion(content, usage={"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110})

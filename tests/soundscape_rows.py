@@ -85,3 +85,9 @@ def numbered(count: int, *, first: int = 0) -> list[Soundscape]:
     """Soundscapes whose label tells which one a request was about."""
     rows = range(first, first + count)
     return [soundscape(f"{index:08d}", [event(f"sound number n{index}x", (1.0, 2.0))], "rain") for index in rows]
+
+
+def barking(count: int, *, first: int = 0) -> list[Soundscape]:
+    """Soundscapes in which a dog barks in the rain."""
+    rows = range(first, first + count)
+    return [soundscape(f"{index:08d}", [event("dog bark", (1.0, 2.0 + index / 100))], "rain") for index in rows]

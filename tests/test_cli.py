@@ -81,7 +81,11 @@ def test_the_options_are_just_these() -> None:
             "--workers",
         ],
         "render": ["--bank", "--num", "--split", "--workers"],
-        "caption": ["--base-url", "--concurrency", "--limit", "--model", "--name", "--seed", "--via"],
+        "caption": [
+            "--base-url", "--batch", "--concurrency", "--dry-run", "--limit", "--max-cost", "--max-tokens-total",
+            "--model", "--name", "--no-batch", "--no-dry-run", "--per-request", "--price", "--seed", "--show-prompt",
+            "--style", "--timeout", "--via",
+        ],
         "train": [
             "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate",
             "--masked-weight", "--out", "--seed", "--steps",

@@ -2,15 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.wording import (
-    article,
-    gerund,
-    is_plural,
-    plain_words,
-    third_person,
-    wording,
-    wordings,
-)
+from curation.grammar import article, gerund, is_plural, third_person
+from curation.wording import plain_words, wording, wordings
 
 
 @pytest.mark.parametrize(
@@ -26,7 +19,7 @@ from curation.wording import (
         ("rain", "rain", "rain falls"),
         ("footsteps", "footsteps", "footsteps are heard"),
         ("church_bells", "church bells", "church bells ring"),
-        ("washing_machine", "a washing machine", "a washing machine is heard"),
+        ("washing_machine", "a washing machine", "a washing machine runs"),
         ("singing_bowl", "a singing bowl", "a singing bowl is heard"),
         ("wind_chime", "a wind chime", "a wind chime is heard"),
         ("sneezing", "sneezing", "someone sneezes"),
@@ -34,7 +27,19 @@ from curation.wording import (
         ("children_playing", "children playing", "children play"),
         ("Female_singing", "a woman singing", "a woman sings"),
         ("burst of laughter", "a burst of laughter", "a burst of laughter is heard"),
-        ("Vehicle horn, car horn, honking", "a vehicle horn", "a vehicle horn is heard"),
+        ("Vehicle horn, car horn, honking", "a vehicle horn", "a vehicle horn sounds"),
+        ("Chewing_and_mastication", "chewing", "someone chews"),
+        ("Male speech, man speaking", "a man speaking", "a man speaks"),
+        ("Chopping (food)", "chopping", "chopping is heard"),
+        ("wood_chopping", "someone chopping wood", "someone chops wood"),
+        ("heavy_breathing", "someone breathing heavily", "someone breathes heavily"),
+        ("footsteps_gravel", "footsteps on gravel", "footsteps on gravel are heard"),
+        ("writing_with_chalk", "writing with chalk", "someone writes with chalk"),
+        ("biting_an_apple", "biting an apple", "someone bites an apple"),
+        ("Rain on surface", "rain on a surface", "rain falls on a surface"),
+        ("city_street", "the sounds of a city street", "the sounds of a city street are heard"),
+        ("Electric_shaver_toothbrush", "an electric shaver or toothbrush", "an electric shaver or toothbrush is heard"),
+        ("pigeon_cooing", "a pigeon cooing", "a pigeon coos"),
         ("鳥", "the sound of 鳥", "the sound of 鳥 is heard"),
         ("007", "the sound of 007", "the sound of 007 is heard"),
         ("_", "a sound", "a sound is heard"),
@@ -52,6 +57,30 @@ def test_the_same_sound_has_more_than_one_form() -> None:
     assert wording("crickets").is_acting == "crickets are chirping"
     assert wording("cafe").place == "in a cafe"
     assert wording("dog").place == ""
+
+
+def test_only_what_happens_is_counted() -> None:
+    assert wording("dog_bark").many == "dog barks"
+    assert wording("door_wood_knock").many == "knocks on a wooden door"
+    assert wording("key press").many == "key presses"
+    assert not any(wording(label).many for label in ("rain", "engine", "footsteps", "zorgle", "鳥"))
+    assert all(wording(label).lasting for label in ("rain", "car_engine", "music", "brushing_teeth", "washing_machine"))
+    assert not any(wording(label).lasting for label in ("dog", "thunder", "glass_breaking", "train_whistle", "gunshot"))
+
+
+@pytest.mark.parametrize(
+    ("label", "called"),
+    [
+        ("dog_bark", "a faint dog bark"),
+        ("engine", "a faint engine"),
+        ("rain", "faint rain"),
+        ("brushing_teeth", "the faint sound of someone brushing their teeth"),
+        ("鳥", "the faint sound of 鳥"),
+        ("ocean", "the faint ocean"),
+    ],
+)
+def test_an_adjective_is_of_the_sound(label: str, called: str) -> None:
+    assert wording(label).called("faint") == called
 
 
 @pytest.mark.parametrize(

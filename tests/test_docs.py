@@ -41,7 +41,16 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/data.md", "docs/effects.md", "docs/model.md", "docs/performance.md", "docs/results.md"]
+    "page",
+    [
+        "README.md",
+        "docs/captions.md",
+        "docs/data.md",
+        "docs/effects.md",
+        "docs/model.md",
+        "docs/performance.md",
+        "docs/results.md",
+    ],
 )
 def test_links_and_named_files_exist(page: str) -> None:
     path = ROOT / page

@@ -200,12 +200,13 @@ def test_nan_from_the_model_is_refused(toy_dataset):
 def test_a_split_or_captions_that_are_not_there_are_refused_with_those_that_are(toy_dataset, tmp_path):
     with pytest.raises(FlamError, match="no soundscape in split 'dev'; it has test, train, valid"):
         evaluate(Oracle(toy_dataset), toy_dataset, split="dev")
-    with pytest.raises(FlamError, match="no captions named 'short'; it has template"):
+    with pytest.raises(FlamError, match=r"no captions 'short' \(there: template\)"):
         evaluate(Oracle(toy_dataset), toy_dataset, caption_set="short")
     empty = small_dataset(tmp_path, [soundscape("a", [])])
     with pytest.raises(FlamError, match="hold no event to look for"):
         evaluate(Oracle(empty), empty)
-    other = [Caption(soundscape_id="z", style="s", text="x", via="template", model="", prompt_hash="", checks=[],
+    other = [Caption(soundscape_id="z", style="s", cluster="",
+                     text="x", via="template", model="", prompt_hash="", checks=[],
                      prompt_tokens=0, completion_tokens=0, fallback=False)]  # fmt: skip
     write_rows(tmp_path / "captions/short/00000.parquet", other, Caption)
     with pytest.raises(FlamError, match="hold none for this split"):

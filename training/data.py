@@ -18,9 +18,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from manifests import audio
+from manifests.captions import caption_shards, caption_texts
 from manifests.errors import FlamError
 from manifests.frames import frame_labels, num_frames
-from manifests.schema import Caption, Event, Phrase, Soundscape, Split, Stretch, from_table
+from manifests.schema import Event, Phrase, Soundscape, Split, Stretch, from_table
 from manifests.store import DatasetFolder, read_table
 from training.sound_kinds import SoundKinds
 
@@ -46,7 +47,7 @@ class Batch:
 def fingerprint(folder: DatasetFolder, caption_set: str) -> str:
     """A hash of all that training reads but the audio: another dataset must not continue a run."""
     found = hashlib.sha256()
-    for path in [*folder.soundscape_shards(), *folder.caption_shards(caption_set), folder.phrases_path]:
+    for path in [*folder.soundscape_shards(), *caption_shards(folder, caption_set), folder.phrases_path]:
         found.update(path.read_bytes())
     return found.hexdigest()[:16]
 
@@ -113,15 +114,9 @@ class SoundscapeSet:
         return float(pc.max(self.rows["duration"]).as_py())
 
     def _captions(self, name: str) -> list[list[str]]:
-        shards = self.folder.caption_shards(name)
-        if not shards:
-            there = ", ".join(self.folder.caption_sets()) or "none"
-            raise FlamError(f"{self.folder.root} has no captions {name!r} (there: {there}); run `flam-cli caption`")
         texts: dict[str, list[str]] = {}
-        for path in shards:
-            columns = read_table(path, Caption).select(["soundscape_id", "text"]).to_pydict()
-            for soundscape_id, text in zip(columns["soundscape_id"], columns["text"], strict=True):
-                texts.setdefault(soundscape_id, []).append(text)
+        for soundscape_id, text in caption_texts(self.folder, name):
+            texts.setdefault(soundscape_id, []).append(text)
         ids = self.rows["soundscape_id"].to_pylist()
         if missing := [soundscape_id for soundscape_id in ids if soundscape_id not in texts]:
             raise FlamError(

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 from rich.table import Table
 
+from manifests.captions import caption_texts
 from manifests.errors import FlamError
 from manifests.progress import progress
 from manifests.schema import Soundscape
@@ -121,11 +122,7 @@ def evaluate(
 def _captions(folder: DatasetFolder, caption_set: str, soundscapes: Sequence[Soundscape]) -> list[tuple[int, str]]:
     """(row of the soundscape, text) of every caption of these soundscapes."""
     row = {soundscape.soundscape_id: index for index, soundscape in enumerate(soundscapes)}
-    if caption_set not in folder.caption_sets():
-        there = ", ".join(folder.caption_sets()) or "none"
-        raise FlamError(f"{folder.root} has no captions named {caption_set!r}; it has {there}; run `flam-cli caption`")
-    captions = folder.captions(caption_set)
-    found = [(row[caption.soundscape_id], caption.text) for caption in captions if caption.soundscape_id in row]
+    found = [(row[key], text) for key, text in caption_texts(folder, caption_set) if key in row]
     if not found:
         raise FlamError(f"captions {caption_set!r} of {folder.root} hold none for this split; run `flam-cli caption`")
     return sorted(found)

@@ -1,0 +1,139 @@
+"""What may still be spent on a language model, counting what is in flight at its worst."""
+
+import asyncio
+from dataclasses import dataclass
+
+from manifests.errors import FlamError
+
+_FIRST_RATIO = 0.5  # tokens a byte of question before any was counted: English JSON has about 0.3
+_PER_MILLION = 1e-6
+
+
+class BudgetSpentError(Exception):
+    """The next call might cost more than is left."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prices:
+    """Dollars for a million tokens."""
+
+    prompt: float
+    completion: float
+
+    def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
+        """Dollars."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) * _PER_MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What one call may cost at most."""
+
+    question_bytes: int
+    prompt_tokens: float
+    completion_tokens: float
+
+
+class Budget:
+    """Tokens and money, spent and in flight.
+
+    Args:
+        most_tokens: of questions and answers together; None: any number.
+        most_cost: dollars; None: any. Needs prices.
+        prices: of the model, if known.
+    """
+
+    def __init__(
+        self,
+        *,
+        most_tokens: int | None = None,
+        most_cost: float | None = None,
+        prices: Prices | None = None,
+    ) -> None:
+        if most_cost is not None and prices is None:
+            raise FlamError("--max-cost needs --price: dollars for a million tokens of questions, and of answers")
+        self.most_tokens, self.most_cost, self.prices = most_tokens, most_cost, prices
+        self.prompt_tokens = self.completion_tokens = 0.0
+        self._open: dict[int, Reservation] = {}
+        self._reserved_prompt = self._reserved_completion = 0.0
+        self._ratio = _FIRST_RATIO
+        self._has_counted = False
+        self._changed = asyncio.Event()
+
+    @property
+    def cost(self) -> float:
+        """Dollars spent; 0 where no price is known."""
+        return self.prices.cost(self.prompt_tokens, self.completion_tokens) if self.prices else 0.0
+
+    def count(self, prompt_tokens: float, completion_tokens: float) -> None:
+        """Add what was spent."""
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
+
+    def estimate(self, question_bytes: int) -> float:
+        """Tokens of a question, rather too many."""
+        return question_bytes * self._ratio
+
+    async def reserve(self, question_bytes: int, completion_tokens: int) -> Reservation:
+        """Wait until a call fits beside those in flight; raises BudgetSpentError if it doesn't even alone."""
+        while (reservation := self.try_reserve(question_bytes, completion_tokens)) is None:
+            if not self._open:
+                raise BudgetSpentError
+            self._changed.clear()
+            await self._changed.wait()
+        return reservation
+
+    def try_reserve(self, question_bytes: int, completion_tokens: int) -> Reservation | None:
+        """The same without waiting; None if it does not fit."""
+        wanted = Reservation(question_bytes, self.estimate(question_bytes), completion_tokens)
+        if not self._fits(wanted):
+            return None
+        self._open[id(wanted)] = wanted
+        self._reserved_prompt += wanted.prompt_tokens
+        self._reserved_completion += wanted.completion_tokens
+        return wanted
+
+    def settle(self, reservation: Reservation, prompt_tokens: int, completion_tokens: int) -> None:
+        """A call was answered. A server that counts nothing is taken to have used what was reserved."""
+        if prompt_tokens:
+            ratio = 1.05 * prompt_tokens / max(1, reservation.question_bytes)
+            self._ratio = max(self._ratio, ratio) if self._has_counted else ratio
+            self._has_counted = True
+        self._spend(
+            reservation,
+            prompt_tokens or reservation.prompt_tokens,
+            completion_tokens if prompt_tokens or completion_tokens else reservation.completion_tokens,
+        )
+
+    def lose(self, reservation: Reservation) -> None:
+        """A call left and no answer came: it may have been paid for."""
+        self._spend(reservation, reservation.prompt_tokens, reservation.completion_tokens)
+
+    def release(self, reservation: Reservation) -> None:
+        """A call was refused, or never left: nobody asks money for that."""
+        self._spend(reservation, 0, 0)
+
+    def _spend(self, reservation: Reservation, prompt_tokens: float, completion_tokens: float) -> None:
+        self._open.pop(id(reservation))
+        self._reserved_prompt -= reservation.prompt_tokens
+        self._reserved_completion -= reservation.completion_tokens
+        self.count(prompt_tokens, completion_tokens)
+        self._changed.set()
+
+    def _fits(self, wanted: Reservation) -> bool:
+        prompt = self.prompt_tokens + self._reserved_prompt + wanted.prompt_tokens
+        completion = self.completion_tokens + self._reserved_completion + wanted.completion_tokens
+        if self.most_tokens is not None and prompt + completion > self.most_tokens:
+            return False
+        return self.most_cost is None or self.prices is None or self.prices.cost(prompt, completion) <= self.most_cost
+
+    def __str__(self) -> str:
+        """What was spent and what is left."""
+        parts = [f"{self.prompt_tokens + self.completion_tokens:,.0f} tokens spent"]
+        if self.most_tokens is not None:
+            parts.append(f"{max(0.0, self.most_tokens - self.prompt_tokens - self.completion_tokens):,.0f} left")
+        if self.prices is not None:
+            parts.append(f"${self.cost:,.4f} spent")
+        if self.most_cost is not None:
+            parts.append(f"${max(0.0, self.most_cost - self.cost):,.4f} left")
+        return ", ".join(parts)

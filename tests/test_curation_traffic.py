@@ -1,0 +1,110 @@
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from curation import traffic
+from curation.traffic import Traffic, backoff
+from manifests.errors import FlamError
+
+
+def test_no_more_calls_than_allowed_leave_at_a_time() -> None:
+    async def run() -> int:
+        lane, now, most = Traffic("it", concurrency=3), 0, 0
+
+        async def call() -> None:
+            nonlocal now, most
+            async with lane.leave() as leave:
+                now += 1
+                most = max(most, now)
+                await asyncio.sleep(0.001)
+                now -= 1
+                leave.answered()
+
+        await asyncio.gather(*(call() for _ in range(20)))
+        return most
+
+    assert asyncio.run(run()) == 3
+
+
+def test_a_refusal_holds_everybody_back_and_halves_the_limit_once_a_burst() -> None:
+    async def run() -> tuple[float, float]:
+        lane = Traffic("it", concurrency=8)
+        async with lane.leave() as one, lane.leave() as other:
+            one.held_back(0.2)
+            other.held_back(0.1)
+        limit, started = lane.limit, time.monotonic()
+        async with lane.leave() as leave:
+            leave.answered()
+        assert lane.limit > limit
+        return limit, time.monotonic() - started
+
+    limit, waited = asyncio.run(run())
+    assert limit == 4
+    assert waited > 0.15
+
+
+async def _fail(lane: Traffic, times: int) -> None:
+    for _ in range(times):
+        async with lane.leave() as leave:
+            leave.unanswered("HTTP 500")
+
+
+def _broken(then: Callable[[Traffic], Awaitable[None]]) -> None:
+    async def run() -> None:
+        lane = Traffic("it", concurrency=4)
+        await _fail(lane, 10)
+        await then(lane)
+
+    asyncio.run(run())
+
+
+def test_after_ten_failures_in_a_row_one_call_at_a_time_finds_out_whether_the_server_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traffic, "PAUSES", (0.1, 0.1))
+
+    async def then(lane: Traffic) -> None:
+        started, probes = time.monotonic(), []
+
+        async def call() -> None:
+            async with lane.leave() as leave:
+                probes.append((leave.is_probe, time.monotonic() - started))
+                await asyncio.sleep(0.05)
+                leave.answered()
+
+        await asyncio.gather(*(call() for _ in range(4)))
+        assert [is_probe for is_probe, _ in probes] == [True, False, False, False]
+        assert probes[0][1] > 0.08
+        assert probes[1][1] > probes[0][1] + 0.04
+
+    _broken(then)
+
+
+def test_a_server_that_stays_away_ends_it_after_the_last_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "PAUSES", (0.01, 0.01))
+
+    async def then(lane: Traffic) -> None:
+        await _fail(lane, 1)
+        with pytest.raises(FlamError, match=r"it left 12 calls in a row unanswered \(the last: HTTP 500\)"):
+            await _fail(lane, 1)
+
+    _broken(then)
+
+
+def test_an_answer_between_failures_keeps_it_going() -> None:
+    async def run() -> None:
+        lane = Traffic("it", concurrency=1)
+        for _ in range(5):
+            await _fail(lane, 9)
+            async with lane.leave() as leave:
+                leave.answered()
+
+    asyncio.run(run())
+
+
+def test_waits_grow_to_a_limit_and_differ() -> None:
+    assert len({backoff(0) for _ in range(5)}) > 1
+    assert all(0.4 <= backoff(0) <= 0.6 and 24 <= backoff(100) <= 36 for _ in range(100))
+    assert backoff(3) > backoff(0)
