@@ -94,6 +94,11 @@ def update_phrases(
         return make_phrases(data), asked
 
 
+def phrases_of(labels: Iterable[Label]) -> list[Phrase]:
+    """The phrases of (label, cluster) pairs, without any other source."""
+    return phrase_table(labels).phrases
+
+
 def phrases_by_cluster(phrases: Iterable[Phrase]) -> dict[str, list[str]]:
     """The wordings of each cluster, in the order of the table."""
     found: dict[str, list[str]] = defaultdict(list)

@@ -1,18 +1,11 @@
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from soundscape_rows import dataset, event, soundscape
 
-from curation.phrases import phrases_by_cluster, write_phrases
-from curation.phrases_table import phrase_table
-from manifests.schema import Phrase
+from curation.phrases import phrases_by_cluster, phrases_of, write_phrases
 from manifests.store import DatasetFolder
-
-
-def phrases_of(labels: Iterable[tuple[str, str]]) -> list[Phrase]:
-    return phrase_table(labels).phrases
 
 
 def test_a_dataset_gets_phrases_for_its_events_and_backgrounds(tmp_path: Path) -> None:
