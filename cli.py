@@ -328,7 +328,7 @@ def phrases(  # noqa: PLR0913 - as above
     table, asked = update_phrases(data, ontology=ontology, corrections=corrections, server=server, prompt=prompt)
     if asked is not None:
         print_asked(asked)
-    for line in (*ontology_notes(data), *summary(table.findings)):
+    for line in (*ontology_notes(data, table), *summary(table.findings)):
         talk.print(line, markup=False, highlight=False)
     if as_csv:
         sys.stdout.write(to_csv(table))

@@ -38,18 +38,23 @@ def write_phrases(data: Path) -> list[Phrase]:
     return table.phrases
 
 
-def ontology_notes(data: Path) -> list[str]:
-    """What is odd about a dataset's ontology, a line each."""
+def ontology_notes(data: Path, table: PhraseTable) -> list[str]:
+    """What is odd about a dataset's ontology, and which labels it does not know, a line each."""
     ontology = SourcesFolder(data).load().ontology
-    odd = (
-        []
-        if ontology is None
-        else [
-            ("sounds of the ontology that are children of their own children", ontology.circles()),
-            ("children that the ontology names and does not hold, ignored", ontology.dangling),
-        ]
-    )
-    return [f"{what}: {len(names)}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}" for what, names in odd if names]
+    if ontology is None:
+        return []
+    odd = {
+        "sounds of the ontology that are children of their own children": ontology.circles(),
+        "children that the ontology names and does not hold, ignored": ontology.dangling,
+        "labels that the ontology does not know": sorted(
+            {row.label for row in table.phrases if ontology.match(row.label) is None}
+        ),
+    }
+    return [
+        f"{what}: {len(names)}: {', '.join(map(repr, names[:5]))}{', ...' * (len(names) > 5)}"
+        for what, names in odd.items()
+        if names
+    ]
 
 
 def make_phrases(data: Path) -> PhraseTable:

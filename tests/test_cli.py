@@ -245,8 +245,9 @@ def test_phrases_take_an_ontology_and_say_what_the_rules_left_out(tmp_path: Path
     found = {one["cluster"]: one for one in json.loads(out)["clusters"]}
     assert found["Bark"]["ancestors"] == ["Animal", "dog"]
     assert "bow wow" in [one["phrase"] for one in found["Bark"]["phrases"]]
-    assert "children of their own children: 1: Fire engine" in told
-    assert "does not hold, ignored: 1: /t/gone" in told
+    assert "children of their own children: 1: 'Fire engine, fire truck (siren)'" in told
+    assert "does not hold, ignored: 1: '/t/gone'" in told
+    assert "does not know: 1: 'dog_bark'" in told
     assert "phrases that fit several clusters" in told
 
 

@@ -161,7 +161,7 @@ def test_what_is_more_general_or_more_special_is_no_synonym() -> None:
 def test_a_near_miss_is_not_the_sound_nor_what_is_above_or_below_it() -> None:
     said = [
         answer(
-            "dog", ["mutt"], ["a mutt", "a dog barks", "animals", "howls", "wolf howl", "Wolf Howl", "fox", "beast"]
+            "dog", ["mutt"], ["a mutt", "a dog barks", "animals", "howls", "wolf howl", "A Wolf howls", "fox", "beast"]
         ),
         answer("creature", parents=["dog"]),
         answer("fox", parents=["animal"]),
@@ -176,6 +176,16 @@ def test_a_near_miss_is_not_the_sound_nor_what_is_above_or_below_it() -> None:
     ]
     below = table("dog creature", answer("dog", (), ["creature"]), said[1])
     assert row_of(below, "dog").near_misses == []
+
+
+def test_what_a_model_calls_a_parent_is_no_near_miss() -> None:
+    assert row_of(table("dog", answer("dog", (), ["a canine", "fox"], ["canine"])), "dog").near_misses == ["fox"]
+
+
+def test_an_ancestor_that_a_user_took_away_does_not_come_back_by_another() -> None:
+    said = [answer("bark", parents=["dog", "animal"]), answer("dog", parents=["animal"])]
+    found = table("bark dog animal", *said, corrections=[correction("bark", "animal", "ancestor", keep=False)])
+    assert row_of(found, "bark").ancestors == ["dog"]
 
 
 def test_a_models_parents_count_where_they_name_a_cluster_in_our_own_words() -> None:
