@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cli_print import (
     detection_row,
+    print_asked,
     print_bank,
     print_captioned,
     print_estimate,
@@ -287,6 +288,54 @@ def caption(  # noqa: PLR0913 - as above
         timeout=timeout,
     )
     print_captioned(report, asked=via == "openai")
+
+
+@app.command()
+def phrases(  # noqa: PLR0913 - as above
+    data: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    ontology: Annotated[Path | None, typer.Option(metavar="FILE", help="In AudioSet's JSON format.")] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV as --csv prints it, with keep set to no, or more rows.")
+    ] = None,
+    via: Annotated[Literal["openai"] | None, typer.Option(help="Ask a language model, too.")] = None,
+    model: Annotated[str | None, typer.Option(help="Language model, with --via openai.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Of a server with OpenAI's protocol.")] = None,
+    prompt: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML of your own, to ask with.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the wordings of each sound. What is given is kept in the dataset: docs/data.md says how they are reviewed.
+
+    Example: flam-cli phrases data --csv > mine.csv
+
+    Then, when mine.csv is corrected: flam-cli phrases data --corrections mine.csv
+    """
+    from curation.llm import Server
+    from curation.phrases import ontology_notes, update_phrases
+    from curation.phrases_csv import to_csv
+    from curation.phrases_review import summary
+    from curation.phrases_view import phrases_json, phrases_view
+
+    if as_csv and as_json:
+        raise FlamError("--csv and --json are two formats; choose one")
+    if via is None and (model or base_url or prompt):
+        raise FlamError(
+            "--model, --base-url and --prompt are for a language model; add `--via openai` or leave them out"
+        )
+    if via is not None and not (model or "").strip():
+        raise FlamError("no model to ask: give --model, as the server calls it")
+    server = Server(model=model or "", base_url=base_url) if via is not None else None
+    table, asked = update_phrases(data, ontology=ontology, corrections=corrections, server=server, prompt=prompt)
+    if asked is not None:
+        print_asked(asked)
+    for line in (*ontology_notes(data), *summary(table.findings)):
+        talk.print(line, markup=False, highlight=False)
+    if as_csv:
+        sys.stdout.write(to_csv(table))
+    elif as_json:
+        print_json(phrases_json(table))
+    else:
+        Console().print(phrases_view(table))
 
 
 @app.command()

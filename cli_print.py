@@ -13,6 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from curation.bank import BankReport
     from curation.caption import CaptionReport, Estimate
+    from curation.llm_phrases import AskReport
     from curation.simulate import SimulateReport
     from training.detect import Detection
 
@@ -52,6 +53,16 @@ def print_simulated(report: "SimulateReport", out: Path) -> None:
         talk.print(f"{report.num_masked} planned events were masked by others and left out")
     splits = ", ".join(f"{count} {name}" for name, count in sorted(report.splits.items())) or "none"
     talk.print(f"{report.num_soundscapes} soundscapes in {out}; new: {splits}, with {report.num_events} events")
+
+
+def print_asked(report: "AskReport") -> None:
+    """What a language model was asked of labels."""
+    tokens = f"{report.prompt_tokens} + {report.completion_tokens} tokens"
+    talk.print(f"{report.num_answered} labels answered, {report.num_there} were there before, {tokens}")
+    for reason, count in report.rejected.most_common():
+        talk.print(f"{count} answers not used: {reason}", markup=False)
+    for reason, count in report.unanswered.most_common():
+        talk.print(f"{count} labels unanswered, asked again by the next run: {reason}", markup=False)
 
 
 def print_captioned(report: "CaptionReport", *, asked: bool) -> None:

@@ -1,27 +1,102 @@
-"""The phrase table: wordings for each label of a dataset, none of them right for two clusters."""
+"""The phrases of a dataset: phrases.parquet, made anew from labels and from DATA/phrases whenever it is asked for."""
 
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from curation.ontology import load_ontology
+from curation.phrases_csv import corrected
+from curation.phrases_review import UNSPOKEN, summary
+from curation.phrases_sources import SourcesFolder
+from curation.phrases_table import Label, PhraseTable, phrase_table
 from curation.source_clip import UNLABELLED
-from curation.wording import plain_words, wordings
+from manifests.errors import FlamError
 from manifests.schema import Phrase, Soundscape
-from manifests.store import DatasetFolder, read_table, write_rows
+from manifests.store import DatasetFolder, locked, read_table, write_rows
+
+if TYPE_CHECKING:
+    from curation.llm import Server
+    from curation.llm_phrases import AskReport
 
 _log = logging.getLogger(__name__)
-_MOST_PER_LABEL = 10
 
 
 def write_phrases(data: Path) -> list[Phrase]:
-    """Write a dataset's phrase table, from the labels of its events and its backgrounds."""
+    """Write a dataset's phrase table, and log what the rules left out."""
+    table = make_phrases(data)
+    for finding in table.findings:
+        if finding.rule == UNSPOKEN:
+            _log.warning(
+                "label %s has no phrase of its own: another label reads the same; give both one cluster", finding
+            )
+    for line in summary(finding for finding in table.findings if finding.rule != UNSPOKEN):
+        _log.info("%s", line)
+    return table.phrases
+
+
+def ontology_notes(data: Path) -> list[str]:
+    """What is odd about a dataset's ontology, a line each."""
+    ontology = SourcesFolder(data).load().ontology
+    odd = (
+        []
+        if ontology is None
+        else [
+            ("sounds of the ontology that are children of their own children", ontology.circles()),
+            ("children that the ontology names and does not hold, ignored", ontology.dangling),
+        ]
+    )
+    return [f"{what}: {len(names)}: {', '.join(names[:5])}{', ...' * (len(names) > 5)}" for what, names in odd if names]
+
+
+def make_phrases(data: Path) -> PhraseTable:
+    """Write a dataset's phrase table, unless the one that is there is the same."""
     folder = DatasetFolder.open(data)
-    phrases = phrases_of(_labels(folder.soundscape_shards()))
-    write_rows(folder.phrases_path, phrases, Phrase)
-    return phrases
+    table = phrase_table(labels_of(folder.soundscape_shards()), SourcesFolder(data).load())
+    if _there(folder) != table.phrases:
+        write_rows(folder.phrases_path, table.phrases, Phrase)
+    return table
+
+
+def update_phrases(
+    data: Path,
+    *,
+    ontology: Path | None = None,
+    corrections: Path | None = None,
+    server: "Server | None" = None,
+    prompt: Path | None = None,
+) -> "tuple[PhraseTable, AskReport | None]":
+    """Take what is given into DATA/phrases for good, and write the table.
+
+    Args:
+        data: the dataset folder.
+        ontology: a file in AudioSet's format, in the place of any earlier one.
+        corrections: a table as `phrases_csv.to_csv` makes it, on top of earlier ones.
+        server: a language model to ask for every label that it was not asked for.
+        prompt: another file than `prompts/phrases.toml`.
+    """
+    labels = labels_of(DatasetFolder.open(data).soundscape_shards())
+    folder, asked = SourcesFolder(data), None
+    if ontology is None and corrections is None and server is None:
+        return make_phrases(data), None
+    with locked(folder.root, "flam-cli phrases"):
+        if ontology is not None:
+            folder.keep_ontology(load_ontology(ontology))
+        if server is not None:
+            from curation.llm_phrases import PROMPT, Prompt, ask_model
+
+            asked = ask_model(labels, folder, server, Prompt.load(prompt or PROMPT))
+        if corrections is not None:
+            folder.keep_corrections(corrected(corrections, labels, folder.load()))
+        return make_phrases(data), asked
+
+
+def phrases_of(labels: Iterable[Label]) -> list[Phrase]:
+    """The phrases of (label, cluster) pairs, without any other source."""
+    return phrase_table(labels).phrases
 
 
 def phrases_by_cluster(phrases: Iterable[Phrase]) -> dict[str, list[str]]:
@@ -33,25 +108,9 @@ def phrases_by_cluster(phrases: Iterable[Phrase]) -> dict[str, list[str]]:
     return dict(found)
 
 
-def phrases_of(labels: Iterable[tuple[str, str]]) -> list[Phrase]:
-    """Wordings for (label, cluster) pairs, by cluster and label; doubtful ones are left out."""
-    candidates = [
-        Phrase(phrase=text, label=label, cluster=cluster, origin=origin, ancestors=[])
-        for cluster, label in sorted({(cluster, label) for label, cluster in labels})
-        for text, origin in _texts(label)
-    ]
-    owners = _owners(candidates)
-    kept: dict[tuple[str, str], Phrase] = {}
-    for phrase in candidates:
-        if owners[phrase.phrase.casefold()] == phrase.cluster:
-            kept.setdefault((phrase.phrase.casefold(), phrase.label), phrase)
-    _report(candidates, list(kept.values()))
-    return list(kept.values())
-
-
-def _labels(shards: Sequence[Path]) -> set[tuple[str, str]]:
+def labels_of(shards: Sequence[Path]) -> set[Label]:
     """Every (label, cluster) of events and backgrounds. Columns are read: rows would be slow."""
-    found: set[tuple[str, str]] = set()
+    found: set[Label] = set()
     for path in shards:
         table = read_table(path, Soundscape)
         for column in (pc.list_flatten(table["events"]), table["background"].drop_null()):
@@ -60,41 +119,9 @@ def _labels(shards: Sequence[Path]) -> set[tuple[str, str]]:
     return {(label, cluster) for label, cluster in found if label != UNLABELLED}
 
 
-def _texts(label: str) -> list[tuple[str, str]]:
-    """A label's wordings with their origin, most like the label first."""
-    words = plain_words(label)
-    texts = [(words, "label")] if words else [(label, "label")]
-    for word in wordings(label):
-        rephrased = [word.noun, word.doing, word.sound_of, word.acts, word.is_acting]
-        if not (word.plural or word.words.endswith(("ing", "sound", "sounds", "noise"))):
-            rephrased.append(f"{word.words} sounds")
-        rephrased.append(f"{word.noun} can be heard")
-        texts += [(text, "template") for text in rephrased]
-    return list({text: (text, origin) for text, origin in reversed(texts)}.values())[::-1][:_MOST_PER_LABEL]
-
-
-def _owners(candidates: Iterable[Phrase]) -> dict[str, str]:
-    """Which cluster may use a text: the only one, or the first whose label it is, or none ("")."""
-    by_text: dict[str, list[Phrase]] = defaultdict(list)
-    for phrase in candidates:
-        by_text[phrase.phrase.casefold()].append(phrase)
-    owners = {}
-    for text, phrases in by_text.items():
-        labelled = [phrase.cluster for phrase in phrases if phrase.origin == "label"]
-        clusters = {phrase.cluster for phrase in phrases}
-        owners[text] = labelled[0] if labelled else (clusters.pop() if len(clusters) == 1 else "")
-    return owners
-
-
-def _report(candidates: Sequence[Phrase], kept: Sequence[Phrase]) -> None:
-    served = {(phrase.cluster, phrase.label) for phrase in kept}
-    for cluster, label in sorted({(phrase.cluster, phrase.label) for phrase in candidates} - served):
-        _log.warning(
-            "label %r of cluster %r has no phrase of its own: another label reads the same; "
-            "give both labels one cluster",
-            label,
-            cluster,
-        )
-    dropped = len({phrase.phrase for phrase in candidates} - {phrase.phrase for phrase in kept})
-    if dropped:
-        _log.info("%d phrases would fit several clusters and were left out", dropped)
+def _there(folder: DatasetFolder) -> list[Phrase] | None:
+    """The table of an earlier run; None if there is none, or of another version."""
+    try:
+        return folder.phrases()
+    except FlamError:
+        return None

@@ -21,6 +21,7 @@ SCHEMA_VERSION = 3
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = typing.get_args(Split)
 Annotation = Literal["closed", "open", "none"]
+ORIGINS = ("label", "template", "ontology", "model", "correction")  # of a phrase
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -154,8 +155,9 @@ class Phrase:
     phrase: str
     label: str
     cluster: str
-    origin: str  # label | template | model | ontology
-    ancestors: list[str]  # clusters that contain this one; never negatives for it
+    origin: str  # one of ORIGINS
+    ancestors: list[str]  # clusters that contain this one, the same in each row of a cluster; never negatives for it
+    near_misses: list[str]  # texts for what sounds alike and is another sound; the same in each row of a cluster
 
 
 def known_clusters(soundscape: Soundscape) -> set[str]:

@@ -104,10 +104,13 @@ class DatasetFolder:
             yield from read_rows(path, Caption)
 
     def phrases(self) -> list[Phrase]:
-        """The phrase table; raises FlamError if it is not there."""
+        """The phrase table; raises FlamError if it is not there, or of an earlier version."""
         if not self.phrases_path.exists():
             raise FlamError(f"{self.phrases_path} is missing: run `flam-cli caption {self.root}` first")
-        return read_rows(self.phrases_path, Phrase)
+        try:
+            return read_rows(self.phrases_path, Phrase)
+        except FlamError as error:
+            raise FlamError(f"{error}; `flam-cli phrases {self.root}` makes it anew") from None
 
     def audio(self, soundscape: Soundscape) -> Source:
         """The soundscape's audio: its file, or what lies in its shard, or what is rendered now.

@@ -12,6 +12,7 @@ from manifests.progress import progress
 from manifests.schema import SCHEMA_VERSION, SPLITS, Annotation, Background, Caption, Event, Phrase, Row, Soundscape
 from manifests.store import DatasetFolder, Render, inside, read_json, read_rows
 from manifests.validate_audio import check_samples
+from manifests.validate_phrases import check_phrases
 
 _ANNOTATIONS: tuple[Annotation, ...] = ("closed", "open", "none")
 _TOLERANCE_SECONDS = 1e-6  # times may have been written with 6 decimals
@@ -112,14 +113,10 @@ class _Tables:
         path = self.folder.phrases_path
         if not path.exists():
             return
-        cluster_of: dict[str, str] = {}
-        for phrase in self._rows(path, Phrase):
-            findings = list(check_phrase(phrase))
-            other = cluster_of.setdefault(phrase.phrase, phrase.cluster)
-            if other != phrase.cluster:
-                findings.append(("phrase", f"belongs to clusters {other!r} and {phrase.cluster!r}"))
+        phrases = self._rows(path, Phrase)
+        for phrase, findings in check_phrases(phrases):
             self._note(path, phrase.phrase, findings)
-        for cluster in sorted(self.clusters - set(cluster_of.values())):
+        for cluster in sorted(self.clusters - {phrase.cluster for phrase in phrases}):
             self._note(path, cluster, [("cluster", "events have this cluster, but it has no phrase")])
 
     def check_orphans(self) -> None:
@@ -326,15 +323,6 @@ def check_caption(caption: Caption) -> Iterator[_Finding]:
     for field in ("prompt_tokens", "completion_tokens"):
         if getattr(caption, field) < 0:
             yield field, "is negative"
-
-
-def check_phrase(phrase: Phrase) -> Iterator[_Finding]:
-    """The rules that one phrase can break by itself, as (field, what is wrong)."""
-    for field in ("phrase", "label", "cluster"):
-        if not getattr(phrase, field).strip():
-            yield field, "is empty"
-    if phrase.cluster in phrase.ancestors:
-        yield "ancestors", f"name the phrase's own cluster {phrase.cluster!r}"
 
 
 def _check_info(folder: DatasetFolder) -> Iterator[Problem]:

@@ -81,7 +81,7 @@ def make_toy_dataset(root: Path, *, train: int, valid: int, test: int) -> Datase
     ]  # fmt: skip
     write_rows(root / "captions" / "template" / "00000.parquet", captions, Caption)
     phrases = [
-        Phrase(phrase=phrase, label=label, cluster=label, origin=origin, ancestors=[])
+        Phrase(phrase=phrase, label=label, cluster=label, origin=origin, ancestors=[], near_misses=[])
         for label in TOY_SOUNDS
         for phrase, origin in [
             (label.replace("_", " "), "label"),

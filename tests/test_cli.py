@@ -17,16 +17,20 @@ import soundfile
 import torch
 from conftest import make_toy_dataset
 from small_bank import write_bank
+from soundscape_rows import dataset, event, soundscape
 from typer.testing import CliRunner
 
 import cli
+from manifests.errors import FlamError
 from manifests.store import DatasetFolder
 from training.checkpoint import ModelCard, save_model
 from training.config import ModelConfig
 from training.model import FlamModel
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["demo", "bank", "simulate", "render", "caption", "train", "evaluate", "detect", "stats", "validate"]
+COMMANDS = [
+    "demo", "bank", "simulate", "render", "caption", "phrases", "train", "evaluate", "detect", "stats", "validate",
+]  # fmt: skip
 TINY = ModelConfig(channels=(4, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
 
@@ -85,6 +89,9 @@ def test_the_options_are_just_these() -> None:
             "--base-url", "--batch", "--concurrency", "--dry-run", "--limit", "--max-cost", "--max-tokens-total",
             "--model", "--name", "--no-batch", "--no-dry-run", "--per-request", "--price", "--seed", "--show-prompt",
             "--style", "--timeout", "--via",
+        ],
+        "phrases": [
+            "--base-url", "--corrections", "--csv", "--json", "--model", "--ontology", "--prompt", "--via",
         ],
         "train": [
             "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate",
@@ -206,6 +213,60 @@ def test_evaluate_writes_the_metrics_that_it_prints(run: Path, data: DatasetFold
     assert printed["groups"]["known"]["num_labels"] == 1
     table, _ = invoke("evaluate", run, data.root)
     assert "PSDS1_A" in table
+
+
+def test_phrases_are_shown_corrected_and_kept_for_captions(tmp_path: Path) -> None:
+    labels = ("NA", "007", "=1+1", "[red]dog", "cat")
+    data = dataset(tmp_path / "data", [soundscape("a", [event(label, (1, 2)) for label in labels])])
+    shown, _ = invoke("phrases", data)
+    assert "[red]dog" in shown  # not taken for markup
+    assert "5 clusters" in shown
+    printed, told = invoke("phrases", data, "--csv")
+    assert told == ""
+    (tmp_path / "mine.csv").write_text(printed)
+    assert invoke("phrases", data, "--corrections", tmp_path / "mine.csv", "--csv") == (printed, "")
+    header, *_ = printed.splitlines()
+    (tmp_path / "mine.csv").write_text(f"{header}\n'=1+1,'=1+1,phrase,sums,,\ncat,,phrase,cat,,no\n")
+    out, _ = invoke("phrases", data, "--corrections", tmp_path / "mine.csv", "--json")
+    by_cluster = {one["cluster"]: one["phrases"] for one in json.loads(out)["clusters"]}
+    assert {"phrase": "sums", "label": "=1+1", "origin": "correction"} in by_cluster["=1+1"]
+    assert "cat" not in [one["phrase"] for one in by_cluster["cat"]]
+    invoke("caption", data)
+    assert "'=1+1,'=1+1,phrase,sums,correction,yes" in invoke("phrases", data, "--csv")[0]
+
+
+def test_phrases_take_an_ontology_and_say_what_the_rules_left_out(tmp_path: Path) -> None:
+    events = [event(label, (1, 2)) for label in ("Bark", "dog", "dog_bark", "Animal")]
+    data = dataset(tmp_path / "data", [soundscape("a", events)])
+    ontology = json.loads((ROOT / "tests" / "small_ontology.json").read_text())
+    ontology[-1]["child_ids"] = [ontology[-1]["id"], "/t/gone"]
+    (tmp_path / "o.json").write_text(json.dumps(ontology))
+    out, told = invoke("phrases", data, "--ontology", tmp_path / "o.json", "--json")
+    found = {one["cluster"]: one for one in json.loads(out)["clusters"]}
+    assert found["Bark"]["ancestors"] == ["Animal", "dog"]
+    assert "bow wow" in [one["phrase"] for one in found["Bark"]["phrases"]]
+    assert "children of their own children: 1: Fire engine" in told
+    assert "does not hold, ignored: 1: /t/gone" in told
+    assert "phrases that fit several clusters" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--csv", "--json"], "choose one"),
+        (["--model", "m"], "--via openai"),
+        (["--prompt", "p.toml"], "--via openai"),
+        (["--via", "openai"], "give --model"),
+        (["--ontology", "none.json"], "none.json: No such file"),
+        (["--corrections", "none.csv"], "none.csv: No such file"),
+        (["--via", "openai", "--model", "m", "--prompt", "none.toml"], "none.toml: No such file"),
+    ],
+)
+def test_options_of_phrases_that_cannot_work_are_one_line(options: list[str], said: str, tmp_path: Path) -> None:
+    data = dataset(tmp_path, [soundscape("a", [event("dog", (1, 2))])])
+    with pytest.raises(FlamError, match=said) as error:
+        invoke("phrases", data, *options)
+    assert "\n" not in str(error.value)
 
 
 def test_validate_finds_what_is_broken(data: DatasetFolder, tmp_path: Path) -> None:

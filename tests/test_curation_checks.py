@@ -160,7 +160,9 @@ def test_no_label_breaks_the_checks(label: str) -> None:
 
 def test_phrases_tell_of_other_words_for_a_cluster() -> None:
     of = scene(zorb=[(1.0, 2.0)])
-    phrase = Phrase(phrase="a wibbly contraption", label="zorb", cluster="zorb", origin="model", ancestors=[])
+    phrase = Phrase(
+        phrase="a wibbly contraption", label="zorb", cluster="zorb", origin="model", ancestors=[], near_misses=[]
+    )
     assert "complete" in problems("A wibbly contraption whirs.", of)
     assert "complete" not in problems("A wibbly contraption whirs.", of, [phrase])
 

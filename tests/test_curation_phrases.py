@@ -47,9 +47,11 @@ def test_synonyms_in_one_cluster_may_share_a_phrase() -> None:
     assert phrases_by_cluster(phrases)["dog"].count("a dog barks") == 1
 
 
-def test_a_label_without_a_phrase_of_its_own_is_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_label_without_a_phrase_of_its_own_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        phrases = phrases_of([("Dog", "A"), ("dog", "B")])
+        phrases = write_phrases(
+            dataset(tmp_path, [soundscape("a", [event("Dog", cluster="A"), event("dog", cluster="B")])])
+        )
     assert {phrase.cluster for phrase in phrases} == {"A"}
     assert "'dog' of cluster 'B'" in caplog.text
 

@@ -48,7 +48,8 @@ def test_datasets_loads_a_shard(shards, toy_dataset, tmp_path):
 def test_columns_and_their_types_are_the_contract():
     assert str(arrow_schema(Phrase)) == (
         "phrase: string not null\nlabel: string not null\ncluster: string not null\norigin: string not null\n"
-        "ancestors: list<element: string not null> not null\n  child 0, element: string not null"
+        "ancestors: list<element: string not null> not null\n  child 0, element: string not null\n"
+        "near_misses: list<element: string not null> not null\n  child 0, element: string not null"
     )
     fields = {field.name: field for field in arrow_schema(Soundscape)}
     assert str(fields["duration"].type) == "double"

@@ -58,7 +58,7 @@ NAMES = ["a b", "é", "e\u0301", "狗", "🐶", "a\tb\nc", "'\"", "a,b", "a\\b",
 
 @pytest.mark.parametrize("name", [*NAMES, "x" * 244, "\u202eabc", "=1+1"])
 def test_any_name_is_the_same_string_again(tmp_path, name):
-    phrase = Phrase(phrase=name, label=name, cluster=name, origin="label", ancestors=[name])
+    phrase = Phrase(phrase=name, label=name, cluster=name, origin="label", ancestors=[name], near_misses=[])
     write_rows(tmp_path / "phrases.parquet", [phrase], Phrase)
     assert DatasetFolder(tmp_path).phrases() == [phrase]
 

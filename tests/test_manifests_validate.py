@@ -200,8 +200,29 @@ def test_broken_phrases_are_found(data):
     kept = [row for row in rows if row.cluster != "warble"]
     write_rows(data.phrases_path, [*kept, stray, dataclasses.replace(rows[0], phrase="")], Phrase)
     assert [(row, field) for row, field, _ in found(data)] == [
-        ("low tone", "ancestors"), ("low tone", "phrase"), ("", "phrase"), ("warble", "cluster"),
+        ("low tone", "ancestors"), ("low tone", "phrase"), ("low tone", "ancestors"), ("", "phrase"),
+        ("warble", "cluster"),
     ]  # fmt: skip
+
+
+def test_origins_ancestors_and_near_misses_of_phrases_are_checked(data):
+    rows = data.phrases()
+    more = {
+        "low tone": {"ancestors": ["hiss"], "origin": "guess"},
+        "hiss": {"ancestors": ["low_tone", "nobody"], "near_misses": ["a snake", " ", "the sound of a hiss"]},
+    }
+    write_rows(data.phrases_path, [dataclasses.replace(row, **more.get(row.phrase, {})) for row in rows], Phrase)
+    assert [(row, f"{field} {what}"[:40]) for row, field, what in found(data)] == [
+        ("low tone", "origin 'guess' is none of label, templat"),
+        ("low tone", "ancestors name 'hiss', whose ancestor 'l"),
+        ("the sound of a low tone", "ancestors are others than in the first r"),
+        ("hiss", "near_misses name an empty text"),
+        ("hiss", "ancestors name 'low_tone', whose ancesto"),
+        ("hiss", "ancestors name 'nobody', a cluster witho"),
+        ("hiss", "near_misses name 'the sound of a hiss', "),
+        ("the sound of a hiss", "ancestors are others than in the first r"),
+        ("the sound of a hiss", "near_misses are others than in the first"),
+    ]
 
 
 AUDIO = {

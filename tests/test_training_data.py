@@ -112,7 +112,7 @@ def test_an_ancestor_of_what_sounds_is_never_a_negative(tmp_path) -> None:
 
 
 def test_a_cluster_that_training_never_hears_is_never_asked(toy_dataset: DatasetFolder) -> None:
-    extra = Phrase(phrase="a zebra", label="zebra", cluster="zebra", origin="label", ancestors=[])
+    extra = Phrase(phrase="a zebra", label="zebra", cluster="zebra", origin="label", ancestors=[], near_misses=[])
     book = PhraseBook([*toy_dataset.phrases(), extra], set(TOY_SOUNDS), KINDS)
     assert "zebra" not in book.phrases
     assert set(book.phrases) == set(TOY_SOUNDS)

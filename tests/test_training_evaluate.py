@@ -118,7 +118,7 @@ def test_metrics_are_json_and_a_table(toy_dataset):
 def test_each_cluster_is_asked_by_its_first_phrase_of_origin_label(tmp_path):
     rows = [soundscape("a", [event("Dog_bark", (1.0, 2.0), cluster="dog"), event("Car__horn", (3.0, 4.0))])]
     phrases = [
-        Phrase(phrase=text, label="Dog_bark", cluster="dog", origin=origin, ancestors=[])
+        Phrase(phrase=text, label="Dog_bark", cluster="dog", origin=origin, ancestors=[], near_misses=[])
         for text, origin in [("woof", "model"), ("dog barking", "label"), ("dog bark", "label")]
     ]
     queries = split_queries(rows, phrases)
@@ -145,7 +145,7 @@ def test_what_the_background_or_an_events_recording_holds_is_unknown(tmp_path):
 def test_what_is_more_general_or_more_special_than_a_sound_that_is_there_is_unknown(tmp_path):
     rows = [soundscape("a", [event("dog", (1.0, 2.0))]), soundscape("b", [event("animal", (1.0, 2.0))])]
     rows.append(soundscape("c", [event("car", (1.0, 2.0))]))
-    phrases = [Phrase(phrase="dog", label="dog", cluster="dog", origin="label", ancestors=["animal"])]
+    phrases = [Phrase(phrase="dog", label="dog", cluster="dog", origin="label", ancestors=["animal"], near_misses=[])]
     result = scored(small_dataset(tmp_path, rows, phrases))
     assert [query.cluster for query in result.queries] == ["animal", "car", "dog"]
     np.testing.assert_array_equal(result.known, [[False, True, True], [True, True, False], [True, True, True]])
