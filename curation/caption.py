@@ -116,15 +116,22 @@ class _Stage:
 
     async def from_model(self, captioner: LlmCaptioner, prompts: Sequence[Prompt], writer: Writer) -> None:
         """Make what is missing by asking; where the money ends, what was made is stored and the rest is counted."""
-        syncing = asyncio.create_task(self._sync_all())
+        tasks = [
+            asyncio.create_task(captioner.ask_all(self._cases(prompts, writer), self._close)),
+            asyncio.create_task(self._sync_all()),
+        ]
         try:
-            await captioner.ask_all(self._cases(prompts, writer), self._close)
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         except BudgetSpentError:
             self.report.num_left = len(self._open) + sum(len(shard.missing) for shard in self._not_begun())
             for shard in set(self._open.values()):
-                self._advance(shard.finish())
+                self._report(shard.finish())
         finally:
-            syncing.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             for shard in set(self._open.values()):
                 shard.close()
 
@@ -198,7 +205,11 @@ class _Stage:
         while True:
             await asyncio.sleep(_SYNC_SECONDS)
             for shard in set(self._open.values()):
-                self._report(await asyncio.to_thread(shard.sync))
+                count = shard.unreported
+                await asyncio.to_thread(shard.sync)
+                if not shard.is_complete:  # else its end has been reported
+                    shard.unreported -= count
+                    self._report(count)
 
     def _report(self, count: int) -> None:
         fallbacks = self.report.fallbacks.total()

@@ -33,7 +33,7 @@ class CaptionShard:
     def __init__(self, path: Path, target: Path, styles: Sequence[str], limit: int | None) -> None:
         self.path, self.target = path, target
         self.journal = target.with_name(f".{target.stem}.jsonl")
-        self.unreported = 0  # made since the last `sync`
+        self.unreported = 0  # added, and not said to anybody
         self._file: IO[bytes] | None = None
         self._ids = [str(key) for key in read_table(path, Soundscape)["soundscape_id"].to_pylist()]
         self._stored = self._read_stored()
@@ -75,19 +75,19 @@ class CaptionShard:
         self._num_open -= 1
         self.unreported += 1
 
-    def sync(self) -> int:
-        """Return how many were added since the last time, once they are on the disk."""
-        count, file = self.unreported, self._file
-        if file is not None and count:
+    def sync(self) -> None:
+        """Wait until the journal is on the disk; safe to call in a thread beside `add` and `finish`."""
+        file = self._file
+        if file is not None:
             try:
                 os.fsync(file.fileno())
+            except ValueError:  # closed in the meantime: the shard has been written
+                pass
             except OSError as error:
                 raise self._unwritable(error) from None
-        self.unreported -= count
-        return count
 
     def finish(self) -> int:
-        """Write what there is as the shard, drop the journal, and return what `sync` has not reported yet."""
+        """Write what there is as the shard, drop the journal, and return how many nobody has reported yet."""
         order = {identity: place for place, identity in enumerate(self._ids)}
         keys = sorted((key for key in self._rows if key[0] in order), key=lambda key: (order[key[0]], key[1]))
         if list(self._stored) != keys:

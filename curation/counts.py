@@ -21,7 +21,7 @@ _TIMES = frozenset(
     {"times", "time", "occasions", "occasion", "moments", "bouts", "bursts", "burst", "bout", "instances"}
 )
 _UNITS = frozenset({"second", "seconds", "minute", "minutes", "more", "another", "after", "by", "side", "or", "last"})
-_SOMEONE = frozenset({"can", "could", "may", "might", "hears", "would"})  # after "one" that is no number
+_SOMEONE = frozenset({("can", "hear"), ("could", "hear"), ("may", "hear"), ("might", "hear"), ("would", "hear")})
 _ONLY = frozenset({"only", "just", "exactly", "single", "sole", "lone"})
 _MANY = frozenset({"repeatedly", "several", "numerous", "multiple", "frequently"})
 _MANY_PAIRS = frozenset({("again", "and"), ("over", "and"), ("many", "times"), ("series", "of"), ("time", "after")})
@@ -99,7 +99,7 @@ def _counts(said: Mentions) -> Iterator[_Count]:
             used.update(range(at + 1, at + 2) if following in _NUMBERS else ())
             if following == "of" and word.text not in ("single", "couple"):
                 continue
-            if _UNITS & set(later[:1]) or (word.text == "one" and (before in ("a", "the") or following in _SOMEONE)):
+            if _UNITS & set(later[:1]) or (word.text == "one" and (before in ("a", "the") or tuple(later) in _SOMEONE)):
                 continue
             mention = _nearest(said, at) if _TIMES & set(later) and "of" not in later else _counted(said, at, number)
         else:

@@ -17,6 +17,9 @@ _PATH = Path(__file__).with_name("sounds.toml")
 _NOTHING = "nothing"  # the entry whose words mention no sound
 
 
+_AFTER_CAN = frozenset({"be", "hear", "also", "still", "only", "just"})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meaning:
     """Which sounds a word, or several that go together, may be about; each a bit mask.
@@ -89,11 +92,14 @@ class Vocabulary:
 
 def fits(term: Sequence[str], words: Sequence[Token], at: int) -> bool:
     """Whether the words from `at` on are this term; "=" asks for a word as it stands."""
-    if at + len(term) > len(words):
+    end = at + len(term)
+    if end > len(words):
         return False
+    if words[end - 1].text == "can" and end < len(words) and words[end].text in _AFTER_CAN:
+        return False  # no tin: "a drink can be heard"
     return all(
         key == word.stem or (key[0] == "=" and key[1:] == word.text)
-        for key, word in zip(term, words[at : at + len(term)], strict=True)
+        for key, word in zip(term, words[at:end], strict=True)
     )
 
 
