@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 _PLACEHOLDER_KEY = "none"  # many local servers want no key, but the client insists on one
-_LONGEST_WAIT = 600.0  # seconds; who says to come back later than that is not waited for
-_LATER = {408, 409, 429}  # with 5xx: the server may answer later
+_LONGEST_WAIT = 600.0  # seconds; a server that says to come back later than that is not waited for
+_LATER = {408, 409}  # with 5xx: the server may answer later
 _MOST_REFUSALS = 8  # of one call, for too many calls: those are no failures, but there must be an end
 
 
@@ -96,9 +96,9 @@ class Llm:
                     try:
                         answer = await self._complete(messages, form)
                     except _RefusedError as refusal:
-                        leave.held_back(refusal.wait if refusal.wait is not None else backoff(refusals))
+                        leave.held_back(refusal.wait or backoff(refusals))
                         refusals += 1
-                        if refusals > _MOST_REFUSALS or (refusal.wait or 0) > _LONGEST_WAIT:
+                        if refusals > _MOST_REFUSALS:
                             raise NoAnswerError("HTTP 429") from None
                         continue
                     except _FailedError as failure:
@@ -109,13 +109,13 @@ class Llm:
                         failures += 1
                         if failures > self.server.max_retries:
                             raise NoAnswerError(str(failure)) from None
-                        wait = backoff(failures - 1) if failure.wait is None else failure.wait
+                        wait = failure.wait or backoff(failures - 1)
                     else:
                         leave.answered()
                         self.budget.settle(reservation, answer.prompt_tokens, answer.completion_tokens)
                         settled = True
                         return answer
-                await asyncio.sleep(min(wait, _LONGEST_WAIT))
+                await asyncio.sleep(wait)
             finally:
                 if not settled:
                     self.budget.release(reservation)
@@ -207,6 +207,11 @@ def _status_error(server: Server, error: Any) -> Exception:
     if status == 429 and getattr(error, "code", None) == "insufficient_quota":
         return FlamError(f"{server.name} answered HTTP 429: the account behind OPENAI_API_KEY has no credit left")
     wait = retry_after(error.response.headers)
+    if wait is not None and wait > _LONGEST_WAIT:
+        return FlamError(
+            f"{server.name} answered HTTP {status} and asks to come back in {wait:.0f} s; what was answered is kept: "
+            "run the same command again then"
+        )
     if status == 429:
         return _RefusedError(wait)
     if status in _LATER or status >= 500:

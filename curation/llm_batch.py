@@ -52,10 +52,13 @@ class Batches:
     async def wait(self, note: Callable[[str], None]) -> None:
         """Send what was not sent, and wait until everything is answered; `note` is told how far it is."""
         self._fresh = len({name.partition("-")[0] for name in self._loaded})
-        for part in sorted(self.folder.glob("*-*.json"), key=_place):
-            async with _errors(self.server):
+        parts = sorted(self.folder.glob("*-*.json"), key=_place)
+        async with _errors(self.server):
+            for part in parts:  # all at once: each may take a day
+                await self._send(part)
+            for part in parts:
                 await self._finish(part, note)
-            self._load(part)
+                self._load(part)
         for reservation in self._reserved:
             self.budget.release(reservation)
         self._reserved.clear()
@@ -92,13 +95,16 @@ class Batches:
         """Give the connections back."""
         await self.client.close()
 
-    async def _finish(self, part: Path, note: Callable[[str], None]) -> None:
-        if _answers_of(part).exists():
-            return
+    async def _send(self, part: Path) -> None:
         state = read_json(part)
         if "batch" not in state:
             state["batch"] = await self._found(state["key"]) or await self._sent(part, state)
             write_json(part, state)
+
+    async def _finish(self, part: Path, note: Callable[[str], None]) -> None:
+        if _answers_of(part).exists():
+            return
+        state = read_json(part)
         wait, longest = POLL_SECONDS
         while (batch := await self.client.batches.retrieve(state["batch"])).status not in _ENDED:
             if batch.request_counts is not None:

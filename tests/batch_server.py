@@ -21,6 +21,7 @@ class BatchServer:
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.asked: list[dict[str, Any]] = []  # bodies of requests in batches
+        self.most_open = 0  # batches that were under way at a time
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,6 +67,8 @@ class BatchServer:
             "completion_window": "24h", "created_at": 1, "status": "in_progress", "looks": self.looks,
             "metadata": asked["metadata"], "request_counts": {"total": 1, "completed": 0, "failed": 0},
         }  # fmt: skip
+        under_way = [batch for batch in self.batches.values() if batch["status"] == "in_progress"]
+        self.most_open = max(self.most_open, len(under_way))
         return self.batches[name]
 
     def get(self, path: str) -> Any:

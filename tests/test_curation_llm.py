@@ -191,6 +191,26 @@ def test_a_date_in_retry_after_is_waited_for() -> None:
     assert time.monotonic() - started > 0.9
 
 
+def test_a_wait_of_no_length_is_still_a_wait() -> None:
+    arrived: list[float] = []
+
+    def answer(_: dict[str, Any]) -> tuple[Any, ...]:
+        arrived.append(time.monotonic())
+        return (429, b"{}", {"Retry-After": "0"}) if len(arrived) == 1 else (200, completion(GOOD))
+
+    with OddServer(answer) as server:
+        assert ask(server.base_url).raw == GOOD
+    assert arrived[1] - arrived[0] > 0.35
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_wants_to_be_asked_tomorrow_is_not_waited_for(status: int) -> None:
+    with OddServer(lambda _: (status, b"{}", {"Retry-After": "86400"})) as server:
+        with pytest.raises(FlamError, match=r"come back in 86400 s.*run the same command again then"):
+            ask(server.base_url)
+        assert len(server.bodies) == 1
+
+
 def test_no_key_is_needed_where_a_base_url_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     with OddServer(lambda _: (200, completion(GOOD))) as server:

@@ -109,8 +109,9 @@ def test_a_killed_run_finds_its_batch_again_and_sends_nothing_twice(tmp_path: Pa
 def test_a_large_round_goes_out_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llm_batch, "MOST_REQUESTS", 4)
     data = dataset(tmp_path, numbered(10))
-    with BatchServer(truthful) as server:
+    with BatchServer(truthful, looks=3) as server:
         assert ask(data, server.base_url).num_done == 10
+        assert server.most_open == 3  # all were sent before the first was waited for
         assert sorted(content.count(b"\n") for name, content in server.files.items() if b'"method"' in content) == [
             2,
             4,
