@@ -12,7 +12,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from curation.bank import BankReport
-    from curation.caption import CaptionReport, Estimate
+    from curation.caption import Estimate
+    from curation.caption_run import CaptionReport
     from curation.llm_phrases import AskReport
     from curation.simulate import SimulateReport
     from training.detect import Detection

@@ -1,6 +1,8 @@
 """What may still be spent on a language model, counting what is in flight at its worst."""
 
 import asyncio
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from manifests.errors import FlamError
@@ -20,6 +22,10 @@ class Prices:
     prompt: float
     completion: float
 
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(price) and price >= 0 for price in (self.prompt, self.completion)):
+            raise FlamError(f"prices ({self.prompt}, {self.completion}) must be numbers of dollars, 0 or more")
+
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
         """Dollars."""
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) * _PER_MILLION
@@ -32,6 +38,11 @@ class Reservation:
     question_bytes: int
     prompt_tokens: float
     completion_tokens: float
+
+
+def question_bytes(messages: Iterable[Mapping[str, str]]) -> int:
+    """How long a question is."""
+    return sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
 
 
 class Budget:
@@ -56,8 +67,7 @@ class Budget:
         self.prompt_tokens = self.completion_tokens = 0.0
         self._open: dict[int, Reservation] = {}
         self._reserved_prompt = self._reserved_completion = 0.0
-        self._ratio = _FIRST_RATIO
-        self._has_counted = False
+        self._ratio: float | None = None  # tokens a byte of question, the most that was counted and a little more
         self._changed = asyncio.Event()
 
     @property
@@ -72,7 +82,7 @@ class Budget:
 
     def estimate(self, question_bytes: int) -> float:
         """Tokens of a question, rather too many."""
-        return question_bytes * self._ratio
+        return question_bytes * (_FIRST_RATIO if self._ratio is None else self._ratio)
 
     async def reserve(self, question_bytes: int, completion_tokens: int) -> Reservation:
         """Wait until a call fits beside those in flight; raises BudgetSpentError if it doesn't even alone."""
@@ -96,9 +106,7 @@ class Budget:
     def settle(self, reservation: Reservation, prompt_tokens: int, completion_tokens: int) -> None:
         """A call was answered. A server that counts nothing is taken to have used what was reserved."""
         if prompt_tokens:
-            ratio = 1.05 * prompt_tokens / max(1, reservation.question_bytes)
-            self._ratio = max(self._ratio, ratio) if self._has_counted else ratio
-            self._has_counted = True
+            self._ratio = max(self._ratio or 0.0, 1.05 * prompt_tokens / max(1, reservation.question_bytes))
         self._spend(
             reservation,
             prompt_tokens or reservation.prompt_tokens,

@@ -4,51 +4,30 @@ import asyncio
 import contextlib
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from curation.budget import Budget, BudgetSpentError, Prices
-from curation.caption_shards import CaptionShard, Key
+import pyarrow.parquet as pq
+
+from curation.budget import Budget, Prices, question_bytes
+from curation.caption_run import CaptionReport, CaptionRun
 from curation.checks import Checker
-from curation.heard import sure_sounds
 from curation.llm import Llm, Server
 from curation.llm_batch import Batches
 from curation.llm_captions import LlmCaptioner
 from curation.phrases import write_phrases
-from curation.prompt import Prompt, load_prompt
+from curation.prompt import BUILT_IN_STYLES, SoundscapePrompt, load_prompt
 from curation.questions import Case, Writer
-from curation.templates import template_caption, template_phrase
 from manifests.errors import FlamError
 from manifests.progress import progress
-from manifests.schema import Caption, Soundscape
-from manifests.store import DatasetFolder, claim, locked, read_json, read_table
+from manifests.store import DatasetFolder, claim, locked, read_json
 
 Via = Literal["template", "openai"]
-TEMPLATE_STYLES = ("sentence", "terse", "temporal", "counts", "event")
 _BATCHES = ".batch"  # in the set's folder
-_SYNC_SECONDS = 0.2  # how often answers are counted as done, once the disk has them
 _TOKENS_A_BYTE = 0.3  # of a question: JSON in English
 _TOKENS_AN_ANSWER = 35  # a caption of twenty words and its JSON
-
-
-@dataclass(kw_only=True, slots=True)
-class CaptionReport:
-    """What one run of the stage did. A text is one soundscape's in one style."""
-
-    name: str  # of the caption set
-    folder: Path
-    num_done: int = 0  # texts made by this run
-    num_reused: int = 0  # texts that were there
-    num_left: int = 0  # texts that the limit on spending left out
-    fallbacks: Counter[str] = field(default_factory=Counter)  # of this run, by reason
-    asked_again: Counter[str] = field(default_factory=Counter)  # of this run, by reason
-    prompt_tokens: int = 0  # spent by this run, as far as the server counts
-    completion_tokens: int = 0
-    spending: str = ""  # what was spent and what is left, if there is a limit
-    examples: list[Caption] = field(default_factory=list)  # the first few of this run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,146 +53,6 @@ class Estimate:
     prompt_tokens: int
     completion_tokens: int
     cost: float | None  # dollars, where prices are known
-
-
-class _Stage:
-    """One run over one caption set."""
-
-    def __init__(
-        self,
-        folder: DatasetFolder,
-        target: Path,
-        *,
-        styles: Sequence[str],
-        limit: int | None,
-        seed: int,
-        advance: Callable[..., None],
-    ) -> None:
-        self.folder, self.target, self.styles, self.limit, self.seed = folder, target, styles, limit, seed
-        self.report = CaptionReport(name=target.name, folder=target)
-        self._advance = advance
-        self._open: dict[Key, CaptionShard] = {}
-        self._num_begun = 0  # shards
-
-    def shards(self) -> Iterator[CaptionShard]:
-        """Each shard that has something to do with the first `limit` soundscapes."""
-        left = self.limit
-        for path in self.folder.soundscape_shards():
-            if left is not None and left <= 0:
-                return
-            shard = CaptionShard(path, self.target / path.name, self.styles, left)
-            if left is not None:
-                left -= shard.num_soundscapes
-            yield shard
-
-    def from_templates(self) -> None:
-        """Make what is missing by rules."""
-        for shard in self._begun():
-            for identity, soundscape in shard.soundscapes().items():
-                for style in self.styles:
-                    if (identity, style) in self._open:
-                        self._take((identity, style), _template_rows(soundscape, style, self.seed), journal=False)
-
-    async def from_model(self, captioner: LlmCaptioner, prompts: Sequence[Prompt], writer: Writer) -> None:
-        """Make what is missing by asking; where the money ends, what was made is stored and the rest is counted."""
-        tasks = [
-            asyncio.create_task(captioner.ask_all(self._cases(prompts, writer), self._close)),
-            asyncio.create_task(self._sync_all()),
-        ]
-        try:
-            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                task.result()
-        except BudgetSpentError:
-            self.report.num_left = len(self._open) + sum(len(shard.missing) for shard in self._not_begun())
-            for shard in set(self._open.values()):
-                self._report(shard.finish())
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for shard in set(self._open.values()):
-                shard.close()
-
-    async def from_batches(self, batches: Batches, prompts: Sequence[Prompt], writer: Writer) -> None:
-        """Make what is missing in rounds of batches; an earlier run's are gone on with."""
-        while True:
-            await batches.wait(lambda note: self._advance(0, note))
-            following, self.report.num_left = batches.next_round(), 0
-            for shard in self._begun():
-                for case in self._cases_of(shard, prompts, writer):
-                    batches.replay(case)
-                    if not case.is_open:
-                        self._close(case)
-                    elif not following.add(case):
-                        self.report.num_left += 1
-                if not shard.is_complete:
-                    self._report(shard.finish())
-            following.end()
-            if not following.num_requests:
-                break
-        if not self.report.num_left:
-            batches.forget()
-
-    def _begun(self) -> Iterator[CaptionShard]:
-        is_first, self._num_begun = not self._num_begun, 0
-        for shard in self.shards():
-            self._num_begun += 1
-            if is_first:
-                self.report.num_reused += shard.num_reused
-                self._advance(shard.num_reused)
-            if shard.is_complete:
-                shard.finish()
-                continue
-            self._open.update(dict.fromkeys(shard.missing, shard))
-            yield shard
-
-    def _not_begun(self) -> Iterator[CaptionShard]:
-        for number, shard in enumerate(self.shards(), 1):
-            if number > self._num_begun:
-                yield shard
-
-    def _cases(self, prompts: Sequence[Prompt], writer: Writer) -> Iterator[Case]:
-        for shard in self._begun():
-            yield from self._cases_of(shard, prompts, writer)
-
-    def _cases_of(self, shard: CaptionShard, prompts: Sequence[Prompt], writer: Writer) -> Iterator[Case]:
-        by_style = {prompt.style: prompt for prompt in prompts}
-        soundscapes = shard.soundscapes()
-        for identity, style in shard.missing:
-            yield Case(soundscapes[identity], by_style[style], writer)
-
-    def _close(self, case: Case) -> None:
-        report = self.report
-        if case.reason:
-            report.fallbacks[case.reason] += 1
-        report.prompt_tokens += sum(row.prompt_tokens for row in case.rows)
-        report.completion_tokens += sum(row.completion_tokens for row in case.rows)
-        paid = case.is_final and any(row.via == "openai" for row in case.rows)  # templates cost nothing to make again
-        self._take((case.soundscape.soundscape_id, case.prompt.style), case.rows, journal=paid)
-
-    def _take(self, key: Key, rows: Sequence[Caption], *, journal: bool) -> None:
-        shard = self._open[key]
-        shard.add(key, rows, journal=journal)
-        del self._open[key]
-        self.report.num_done += 1
-        self.report.examples.extend(rows[: 3 - len(self.report.examples)])
-        if shard.is_complete:
-            self._report(shard.finish())
-
-    async def _sync_all(self) -> None:
-        while True:
-            await asyncio.sleep(_SYNC_SECONDS)
-            for shard in set(self._open.values()):
-                count = shard.unreported
-                await asyncio.to_thread(shard.sync)
-                if not shard.is_complete:  # else its end has been reported
-                    shard.unreported -= count
-                    self._report(count)
-
-    def _report(self, count: int) -> None:
-        fallbacks = self.report.fallbacks.total()
-        self._advance(count, f"{fallbacks} fallbacks" if fallbacks else "")
 
 
 def caption(  # noqa: PLR0913 - one parameter for each option of the command
@@ -270,22 +109,22 @@ def caption(  # noqa: PLR0913 - one parameter for each option of the command
             raise FlamError(f"batches are under way in {under_way}: give --batch to go on, or delete that folder")
         phrases = write_phrases(data)
         advance = stack.enter_context(progress("captions", options.num_texts()))
-        stage = options.stage(seed, advance)
+        run = options.run(seed, advance)
         if asking is None:
-            stage.from_templates()
+            run.from_templates()
         else:
             writer = Writer(model=server.model, checker=Checker(phrases), seed=seed)
             if batch:
-                asking.in_batches(stage, options.prompts, writer, under_way)
+                asking.in_batches(run, options.prompts, writer, under_way)
             else:
-                asking.one_by_one(stage, options.prompts, writer, per_request)
-    if stage.report.num_left:
+                asking.one_by_one(run, options.prompts, writer, per_request)
+    if run.report.num_left:
         raise FlamError(
-            f"the limit on spending is reached: {stage.report.spending}; {stage.report.num_done} texts made, "
-            f"{stage.report.num_left} left out; all that was made is stored, and the same command with a higher limit "
+            f"the limit on spending is reached: {run.report.spending}; {run.report.num_done} texts made, "
+            f"{run.report.num_left} left out; all that was made is stored, and the same command with a higher limit "
             "goes on"
         )
-    return stage.report
+    return run.report
 
 
 def estimate(
@@ -303,14 +142,14 @@ def estimate(
     writer = Writer(model=model or "", checker=Checker(), seed=0)
     prompts = {prompt.style: prompt for prompt in options.prompts}
     num_texts = num_bytes = num_answers = num_reused = 0
-    for shard in options.stage(0, lambda *_: None).shards():
+    for shard in options.run(0, lambda *_: None).shards():
         soundscapes = shard.soundscapes()
         num_reused += shard.num_reused
         num_texts += len(shard.missing)
         for identity, style in shard.missing:
             case = Case(soundscapes[identity], prompts[style], writer)
             if case.is_open:
-                num_bytes += sum(len(message["content"].encode("utf-8", "replace")) for message in case.messages())
+                num_bytes += question_bytes(case.messages())
                 num_answers += len(case.sounds) if case.prompt.asks == "events" else 1
     tokens = round(num_bytes * _TOKENS_A_BYTE), num_answers * _TOKENS_AN_ANSWER
     return Estimate(
@@ -330,7 +169,7 @@ class _Options:
     target: Path
     via: Via
     model: str
-    prompts: Sequence[Prompt]  # of a model
+    prompts: Sequence[SoundscapePrompt]  # of a model
     styles: Sequence[str]
     limit: int | None
 
@@ -359,18 +198,18 @@ class _Options:
         names = [prompt.style for prompt in prompts] or list(styles)
         if not names or len(set(names)) < len(names):
             raise FlamError(f"styles must be given, and each once, not {', '.join(names) or 'none'}")
-        if via == "template" and (unknown := [style for style in styles if style not in TEMPLATE_STYLES]):
-            raise FlamError(f"templates know no style {unknown[0]!r}, only {', '.join(TEMPLATE_STYLES)}")
+        if via == "template" and (unknown := [style for style in styles if style not in BUILT_IN_STYLES]):
+            raise FlamError(f"templates know no style {unknown[0]!r}, only {', '.join(BUILT_IN_STYLES)}")
         target = data / "captions" / _set_name(name, model)
         return cls(folder=folder, target=target, via=via, model=model or "", prompts=prompts, styles=names, limit=limit)
 
     def num_texts(self) -> int:
         """How many texts the set is to have of the soundscapes in question."""
-        total: int = sum(read_table(path, Soundscape).num_rows for path in self.folder.soundscape_shards())
+        total = sum(int(pq.read_metadata(path).num_rows) for path in self.folder.soundscape_shards())
         return len(self.styles) * (total if self.limit is None else min(total, self.limit))
 
-    def stage(self, seed: int, advance: Callable[..., None]) -> _Stage:
-        return _Stage(self.folder, self.target, styles=self.styles, limit=self.limit, seed=seed, advance=advance)
+    def run(self, seed: int, advance: Callable[..., None]) -> CaptionRun:
+        return CaptionRun(self.folder, self.target, styles=self.styles, limit=self.limit, seed=seed, advance=advance)
 
     def claim(self, seed: int) -> None:
         """One set has one model, one prompt a style and one seed; while it holds nothing, they may change."""
@@ -411,56 +250,33 @@ class _Asking:
         with self._runner:
             self._runner.run(self.llm.close())
 
-    def one_by_one(self, stage: _Stage, prompts: Sequence[Prompt], writer: Writer, per_request: int) -> None:
+    def one_by_one(
+        self, run: CaptionRun, prompts: Sequence[SoundscapePrompt], writer: Writer, per_request: int
+    ) -> None:
         """Question by question, several at a time."""
-        self._count_spent(stage)
+        self._count_spent(run)
         captioner = LlmCaptioner(self.llm, per_request=per_request)
-        self._runner.run(stage.from_model(captioner, prompts, writer))
-        stage.report.asked_again = captioner.asked_again
-        self._report(stage)
+        self._runner.run(run.from_model(captioner, prompts, writer))
+        run.report.asked_again = captioner.asked_again
+        self._report(run)
 
-    def in_batches(self, stage: _Stage, prompts: Sequence[Prompt], writer: Writer, folder: Path) -> None:
+    def in_batches(self, run: CaptionRun, prompts: Sequence[SoundscapePrompt], writer: Writer, folder: Path) -> None:
         """Through the Batch API."""
-        self._count_spent(stage)
+        self._count_spent(run)
         batches = Batches(self.server, folder, self.budget)
         try:
-            self._runner.run(stage.from_batches(batches, prompts, writer))
+            self._runner.run(run.from_batches(batches, prompts, writer))
         finally:
             self._runner.run(batches.close())
-        self._report(stage)
+        self._report(run)
 
-    def _count_spent(self, stage: _Stage) -> None:
+    def _count_spent(self, run: CaptionRun) -> None:
         if self.spending.is_limited:
-            for shard in stage.shards():
+            for shard in run.shards():
                 self.budget.count(*shard.tokens())
 
-    def _report(self, stage: _Stage) -> None:
-        stage.report.spending = str(self.budget) if self.spending.is_limited else ""
-
-
-def _template_rows(soundscape: Soundscape, style: str, seed: int) -> list[Caption]:
-    if style == "event":
-        texts = {
-            sound.cluster: template_phrase(soundscape, sound.cluster, seed=seed) for sound in sure_sounds(soundscape)
-        }
-    else:
-        texts = {"": template_caption(soundscape, seed=seed, style=style)}
-    return [
-        Caption(
-            soundscape_id=soundscape.soundscape_id,
-            style=style,
-            cluster=cluster,
-            text=text,
-            via="template",
-            model="",
-            prompt_hash="",
-            checks=[],
-            prompt_tokens=0,
-            completion_tokens=0,
-            fallback=False,
-        )
-        for cluster, text in texts.items()
-    ]
+    def _report(self, run: CaptionRun) -> None:
+        run.report.spending = str(self.budget) if self.spending.is_limited else ""
 
 
 def _set_name(name: str | None, model: str | None) -> str:

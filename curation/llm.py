@@ -10,18 +10,19 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from curation.budget import Budget
+from curation.budget import Budget, question_bytes
 from curation.traffic import Traffic, backoff
 from manifests.errors import FlamError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+Item = TypeVar("Item")
 _PLACEHOLDER_KEY = "none"  # many local servers want no key, but the client insists on one
 _LONGEST_WAIT = 600.0  # seconds; a server that says to come back later than that is not waited for
 _LATER = {408, 409}  # with 5xx: the server may answer later
@@ -86,17 +87,17 @@ class Llm:
 
         Raises BudgetSpentError where the budget may not last for it.
         """
-        question_bytes = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+        size = question_bytes(messages)
         failures = refusals = 0
         while True:
-            reservation = await self.budget.reserve(question_bytes, form.most_tokens)
+            reservation = await self.budget.reserve(size, form.most_tokens)
             settled = False
             try:
-                async with self._traffic.leave() as leave:
+                async with self._traffic.leave() as is_probe:
                     try:
                         answer = await self._complete(messages, form)
                     except _RefusedError as refusal:
-                        leave.held_back(refusal.wait or backoff(refusals))
+                        self._traffic.held_back(refusal.wait or backoff(refusals))
                         refusals += 1
                         if refusals > _MOST_REFUSALS:
                             raise NoAnswerError("HTTP 429") from None
@@ -105,13 +106,13 @@ class Llm:
                         if failure.may_cost:
                             self.budget.lose(reservation)
                             settled = True
-                        leave.unanswered(str(failure))
+                        self._traffic.unanswered(str(failure), is_probe=is_probe)
                         failures += 1
                         if failures > self.server.max_retries:
                             raise NoAnswerError(str(failure)) from None
                         wait = failure.wait or backoff(failures - 1)
                     else:
-                        leave.answered()
+                        self._traffic.answered()
                         self.budget.settle(reservation, answer.prompt_tokens, answer.completion_tokens)
                         settled = True
                         return answer
@@ -150,6 +151,22 @@ class Llm:
             except MalformedError:
                 raise _FailedError("malformed response", may_cost=True) from None
         raise AssertionError
+
+
+async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], *, at_a_time: int) -> None:
+    """Work on items side by side, taking each when there is room; the first error ends it."""
+    waiting = iter(items)
+
+    async def take() -> None:
+        for item in waiting:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(at_a_time):
+                tasks.create_task(take())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None  # the others only say the same
 
 
 class _FailedError(Exception):

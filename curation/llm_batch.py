@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from curation.budget import Budget, Reservation
+from curation.budget import Budget, Reservation, question_bytes
 from curation.llm import Answer, MalformedError, Server, answer_in, make_client, refusal, request
 from curation.questions import Case
 from manifests.errors import FlamError
@@ -80,9 +80,9 @@ class Batches:
         number = 1 + max((_place(part)[0] for part in self.folder.glob("*-*.json")), default=-1)
         return Round(self, number)
 
-    def reserve(self, question_bytes: int, most_tokens: int) -> bool:
-        """Whether the budget has room for one more question."""
-        reservation = self.budget.try_reserve(question_bytes, most_tokens)
+    def reserve(self, size: int, most_tokens: int) -> bool:
+        """Whether the budget has room for one more question of so many bytes."""
+        reservation = self.budget.try_reserve(size, most_tokens)
         if reservation is not None:
             self._reserved.append(reservation)
         return reservation is not None
@@ -165,8 +165,7 @@ class Round:
     def add(self, case: Case) -> bool:
         """Ask the next question of a case, if the budget has room for it."""
         messages, form = case.messages(), case.form
-        size = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
-        if not self.batches.reserve(size, form.most_tokens):
+        if not self.batches.reserve(question_bytes(messages), form.most_tokens):
             return False
         body = request(self.batches.server.model, messages, form)
         line = json.dumps({"custom_id": custom_id(case), "method": "POST", "url": _ENDPOINT, "body": body}) + "\n"

@@ -1,11 +1,10 @@
 """Cases -> a server, several at a time: each is asked, perhaps asked again, and handed on as soon as it is closed."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from curation.llm import Llm, NoAnswerError
+from curation.llm import Llm, NoAnswerError, for_each
 from curation.questions import Case, list_form, messages_about_many, take_many
 
 _log = logging.getLogger(__name__)
@@ -25,22 +24,16 @@ class LlmCaptioner:
 
     async def ask_all(self, cases: Iterable[Case], done: Callable[[Case], None]) -> None:
         """Hand each case to `done` as it is closed; raises FlamError, or BudgetSpentError, if going on is of no use."""
-        groups = _groups(cases, self.per_request)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                # twice as many as may call at a time: while some judge what they were told, the others call
-                for _ in range(2 * self.llm.server.concurrency):
-                    tasks.create_task(self._work(groups, done))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # the others only say the same
 
-    async def _work(self, groups: Iterator[Sequence[Case]], done: Callable[[Case], None]) -> None:
-        for group in groups:
+        async def work(group: Sequence[Case]) -> None:
             if len(group) > 1:
                 await self._ask_many(group)
             for case in group:
                 await self._ask(case)
                 done(case)
+
+        # twice as many as may call at a time: while some judge what they were told, the others call
+        await for_each(_groups(cases, self.per_request), work, at_a_time=2 * self.llm.server.concurrency)
 
     async def _ask(self, case: Case) -> None:
         while case.is_open:

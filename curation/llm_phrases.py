@@ -4,25 +4,21 @@ Answers are kept one by one, by model and prompt: what was answered is never ask
 """
 
 import asyncio
-import hashlib
 import json
-import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from curation.answers import json_in
-from curation.llm import Answer, Form, Llm, NoAnswerError, Server
+from curation.llm import Answer, Form, Llm, NoAnswerError, Server, for_each
 from curation.ontology import Ontology
 from curation.phrases_review import sense
 from curation.phrases_sources import ModelAnswer, SourcesFolder
 from curation.phrases_table import Label, label_words
+from curation.prompt import LabelPrompt
 from curation.wording import plain_words
-from manifests.errors import FlamError
 from manifests.progress import progress
 
-PROMPT = Path(__file__).with_name("prompts") / "phrases.toml"
 _LISTS = ("synonyms", "near_misses", "parents")
 _FORM = Form(
     "wordings",
@@ -36,38 +32,6 @@ _FORM = Form(
 _MOST_TEXTS = 20  # in a list; more is a model that does not end
 _MOST_OTHERS = 1000  # labels in one question
 _LONGEST_TEXT = 200  # characters; the review says that it is too long
-_LONGEST_QUOTE = 500  # characters of a bad answer that are shown to the model again
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prompt:
-    """What the model is told, and the hash by which its answers are known."""
-
-    system: str
-    user: str
-    again: str
-
-    @classmethod
-    def load(cls, path: Path) -> "Prompt":
-        """The prompt of a file; raises FlamError if it is none."""
-        try:
-            content = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise FlamError(f"cannot read prompt {path}: {error.strerror}") from None
-        except ValueError as error:
-            raise FlamError(f"prompt {path} is no TOML in UTF-8 ({error})") from None
-        for name in ("system", "user", "again"):
-            if not (isinstance(content.get(name), str) and content[name].strip()):
-                raise FlamError(f"prompt {path}: {name} is missing or no text; {PROMPT} shows how one is made")
-        for name, mark in (("user", "{label}"), ("again", "{problems}")):
-            if mark not in content[name]:
-                raise FlamError(f"prompt {path}: {name} has no {mark}; {PROMPT} shows how one is made")
-        return cls(**{name: content[name].strip() for name in ("system", "user", "again")})
-
-    @property
-    def hash(self) -> str:
-        """Changes with every character of the prompt."""
-        return hashlib.sha256("\0".join((self.system, self.user, self.again)).encode()).hexdigest()[:16]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -89,13 +53,13 @@ class _Question:
     same: list[str]
     others: list[str]
 
-    def to_json(self) -> str:
+    @property
+    def data(self) -> dict[str, object]:
         """What the model gets. Labels occur in no other place."""
-        content = {"label": self.words, "same": self.same, "others": self.others[:_MOST_OTHERS]}
-        return json.dumps(content, ensure_ascii=False)
+        return {"label": self.words, "same": self.same, "others": self.others[:_MOST_OTHERS]}
 
 
-def ask_model(labels: Iterable[Label], folder: SourcesFolder, server: Server, prompt: Prompt) -> AskReport:
+def ask_model(labels: Iterable[Label], folder: SourcesFolder, server: Server, prompt: LabelPrompt) -> AskReport:
     """Ask for every label that this model was not asked for with this prompt, and keep the answers.
 
     Raises FlamError if going on is of no use; what was answered is kept.
@@ -122,7 +86,7 @@ class _Asker:
     def __init__(
         self,
         llm: Llm,
-        prompt: Prompt,
+        prompt: LabelPrompt,
         report: AskReport,
         append: Callable[[ModelAnswer], None],
         advance: Callable[..., None],
@@ -130,31 +94,21 @@ class _Asker:
         self.llm, self.prompt, self.report, self.append, self.advance = llm, prompt, report, append, advance
 
     async def ask_all(self, questions: Sequence[_Question]) -> None:
-        waiting = iter(questions)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self.llm.server.concurrency):
-                    group.create_task(self._work(waiting))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None  # the others only say the same
+        await for_each(questions, self._work, at_a_time=self.llm.server.concurrency)
 
-    async def _work(self, waiting: Iterator[_Question]) -> None:
-        for question in waiting:
-            try:
-                answer = await self._ask(question)
-            except NoAnswerError as error:
-                self.report.unanswered[str(error)] += 1
-            else:
-                self.append(answer)
-                self._count(answer)
-            self.advance(1)
+    async def _work(self, question: _Question) -> None:
+        try:
+            answer = await self._ask(question)
+        except NoAnswerError as error:
+            self.report.unanswered[str(error)] += 1
+        else:
+            self.append(answer)
+            self._count(answer)
+        self.advance(1)
 
     async def _ask(self, question: _Question) -> ModelAnswer:
         """The last answer that can be used, of two at most: the second after a word on what is wrong with the first."""
-        messages = [
-            {"role": "system", "content": self.prompt.system},
-            {"role": "user", "content": self.prompt.user.replace("{label}", question.to_json())},
-        ]
+        messages = self.prompt.messages(question.data)
         said: list[Answer] = []
         lists: dict[str, list[str]] = {}
         problem = ""
@@ -165,10 +119,7 @@ class _Asker:
             problem = problem or _named_others(found["synonyms"], question)
             if not problem:
                 break
-            messages += [
-                {"role": "assistant", "content": _encodable(answer.raw[:_LONGEST_QUOTE]) or "(nothing)"},
-                {"role": "user", "content": self.prompt.again.replace("{problems}", problem)},
-            ]
+            messages += self.prompt.messages_again(answer.raw, problem)
         return ModelAnswer(
             label=question.label,
             model=self.llm.server.model,

@@ -91,9 +91,10 @@ def update_phrases(
         if ontology is not None:
             folder.keep_ontology(load_ontology(ontology))
         if server is not None:
-            from curation.llm_phrases import PROMPT, Prompt, ask_model
+            from curation.llm_phrases import ask_model
+            from curation.prompt import load_label_prompt
 
-            asked = ask_model(labels, folder, server, Prompt.load(prompt or PROMPT))
+            asked = ask_model(labels, folder, server, load_label_prompt(prompt))
         if corrections is not None:
             folder.keep_corrections(corrected(corrections, labels, folder.load()))
         return make_phrases(data), asked

@@ -13,8 +13,8 @@ from curation.answers import caption_in, items_in
 from curation.checks import Checker, Limits, Result, failed, tidy, tidy_phrase
 from curation.heard import Sound, sure_sounds
 from curation.llm import Answer, Form
-from curation.prompt import Prompt
-from curation.templates import template_caption, template_phrase
+from curation.prompt import SoundscapePrompt
+from curation.templates import STYLES, template_caption, template_phrase
 from curation.wording import background_wording, wording
 from manifests.schema import Caption, Check, Soundscape
 
@@ -27,7 +27,6 @@ CAPTION = Form(
         "additionalProperties": False,
     },
 )
-_LONGEST_QUOTE = 500  # characters of a bad answer that are shown to the model again
 _TOKENS_EACH = 300  # of an answer, for each further text in it
 
 
@@ -43,7 +42,7 @@ class Writer:
 class Case:
     """One soundscape in one style: what to ask next, and once nothing more is to be asked, its rows."""
 
-    def __init__(self, soundscape: Soundscape, prompt: Prompt, writer: Writer) -> None:
+    def __init__(self, soundscape: Soundscape, prompt: SoundscapePrompt, writer: Writer) -> None:
         self.soundscape, self.prompt, self.writer = soundscape, prompt, writer
         self.sounds = sure_sounds(soundscape)
         self.rows: list[Caption] = []  # once it is closed
@@ -74,8 +73,7 @@ class Case:
         """The next question."""
         messages = self.prompt.messages(self.timeline)
         if self._answers:
-            said = self._answers[-1].raw[:_LONGEST_QUOTE].encode("utf-8", "replace").decode()  # no lone surrogates
-            messages += self.prompt.messages_again(said, self._problems())
+            messages += self.prompt.messages_again(self._answers[-1].raw, self._problems())
         return messages
 
     def take(self, answer: Answer) -> None:
@@ -147,12 +145,12 @@ class Case:
         self._count_tokens()
 
     def _template(self, target: str, *, via: str, checks: list[Check]) -> Caption:
-        seed = self.writer.seed
-        text = template_phrase(self.soundscape, target, seed=seed) if target else self._template_caption(seed)
+        if target:
+            text = template_phrase(self.soundscape, target, seed=self.writer.seed)
+        else:
+            style = self.prompt.style if self.prompt.style in STYLES else "sentence"  # for a user's own style
+            text = template_caption(self.soundscape, seed=self.writer.seed, style=style)
         return replace(self._filled(target, text, via=via, checks=checks), fallback=via == "openai")
-
-    def _template_caption(self, seed: int) -> str:
-        return template_caption(self.soundscape, seed=seed, style=template_style(self.prompt.style))
 
     def _filled(self, target: str, text: str, *, via: str, checks: list[Check]) -> Caption:
         return Caption(
@@ -177,11 +175,6 @@ class Case:
                 prompt_tokens=sum(answer.prompt_tokens for answer in self._answers),
                 completion_tokens=sum(answer.completion_tokens for answer in self._answers),
             )
-
-
-def template_style(style: str) -> str:
-    """The template that stands in for a style: its own, or a plain sentence for a user's own style."""
-    return style if style in ("terse", "temporal", "counts") else "sentence"
 
 
 def timeline(soundscape: Soundscape, sounds: Sequence[Sound]) -> dict[str, object]:

@@ -4,7 +4,6 @@ What is said is drawn; all of it is true of what was measured (`curation.scene`)
 """
 
 import random
-from typing import Literal, get_args
 
 from curation.heard import sounds
 from curation.scene import scene_of
@@ -14,9 +13,8 @@ from curation.template_short import phrase, terse
 from curation.template_temporal import temporal
 from manifests.schema import Soundscape
 
-Style = Literal["sentence", "terse", "temporal", "counts"]
-STYLES: tuple[str, ...] = get_args(Style)
 _WRITERS = {"sentence": sentence, "terse": terse, "temporal": temporal, "counts": counts}
+STYLES = tuple(_WRITERS)
 
 
 def template_caption(soundscape: Soundscape, *, seed: int, style: str = "sentence") -> str:

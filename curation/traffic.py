@@ -13,25 +13,6 @@ PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)  # seconds; after each one call finds out
 _TRIPS_AFTER = 10  # calls in a row without an answer
 
 
-class Pass:
-    """The leave to make one call; whoever has it says what came of it."""
-
-    def __init__(self, traffic: "Traffic", *, is_probe: bool) -> None:
-        self._traffic, self.is_probe = traffic, is_probe
-
-    def answered(self) -> None:
-        """The server answered, well or badly."""
-        self._traffic.answered()
-
-    def held_back(self, seconds: float) -> None:
-        """The server wants nobody to call for so long, and fewer at a time after that."""
-        self._traffic.held_back(seconds)
-
-    def unanswered(self, reason: str) -> None:
-        """Nothing came, or a failure of the server; raises FlamError if it has been so for too long."""
-        self._traffic.unanswered(reason, is_probe=self.is_probe)
-
-
 class Traffic:
     """A limit on calls at a time that follows the server's refusals, and a circuit breaker.
 
@@ -52,15 +33,18 @@ class Traffic:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @contextlib.asynccontextmanager
-    async def leave(self) -> AsyncIterator[Pass]:
-        """Wait until a call may be made; it is over when the context ends."""
+    async def leave(self) -> AsyncIterator[bool]:
+        """Wait until a call may be made. Inside, one of the methods below is told what came of it.
+
+        Yields whether the call is to find out if a server that was away is back.
+        """
         while not self._is_free():
             await self._turn()
         is_probe = self._is_open()
         self._in_flight += 1
         self._probing |= is_probe
         try:
-            yield Pass(self, is_probe=is_probe)
+            yield is_probe
         finally:
             self._in_flight -= 1
             if is_probe:
@@ -93,12 +77,12 @@ class Traffic:
                 waiter.set_result(None)
 
     def answered(self) -> None:
-        """See Pass."""
+        """The server answered, well or badly."""
         self._unanswered = self._pauses = 0
         self.limit = min(self.most, self.limit + 1 / self.limit)
 
     def held_back(self, seconds: float) -> None:
-        """See Pass."""
+        """The server wants nobody to call for so long, and fewer at a time after that."""
         self._unanswered = 0  # it is alive
         now = time.monotonic()
         if self._until <= now:  # one refusal of a burst speaks for all
@@ -106,10 +90,10 @@ class Traffic:
         self._until = max(self._until, now + seconds)
 
     def unanswered(self, reason: str, *, is_probe: bool) -> None:
-        """See Pass."""
+        """Nothing came, or a failure of the server; raises FlamError if it has been so for too long."""
         self._unanswered += 1
         if not is_probe and self._unanswered != _TRIPS_AFTER:
-            return
+            return  # calls that left before a pause say nothing new after it
         if self._pauses == len(PAUSES):
             raise FlamError(
                 f"{self.server} left {self._unanswered} calls in a row unanswered (the last: {reason}); "

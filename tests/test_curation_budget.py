@@ -71,3 +71,6 @@ def test_money_is_counted_at_the_prices_given_and_needs_them() -> None:
     asyncio.run(run())
     with pytest.raises(FlamError, match="--price"):
         Budget(most_cost=1.0)
+    for price in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(FlamError, match="must be numbers of dollars"):
+            Prices(prompt=price, completion=1.0)

@@ -12,8 +12,9 @@ from soundscape_rows import dataset, event, numbered, soundscape
 
 from curation import traffic
 from curation.budget import Prices
-from curation.caption import CaptionReport, Spending, caption, estimate
-from curation.prompt import built_in_styles, load_prompt, prompt_path
+from curation.caption import Spending, caption, estimate
+from curation.caption_run import CaptionReport
+from curation.prompt import BUILT_IN_STYLES, load_prompt, prompt_path
 from manifests.errors import FlamError
 from manifests.schema import Caption, Soundscape
 from manifests.store import DatasetFolder
@@ -156,10 +157,11 @@ def test_a_user_s_own_prompt_is_a_style_and_another_text_is_another_set(tmp_path
     ("content", "said"),
     [
         ("x = ", "cannot be read as TOML"),
-        ('system = ""', "user: Field required"),
-        ('system = ""\nuser = ""\nagain = "{problems}"', "user does not hold {timeline}"),
-        ('system = ""\nuser = "{timeline}"\nagain = "{problems}"\nwords = 3', "words: Extra inputs"),
-        ('system = ""\nuser = "{timeline}"\nagain = "{problems}"\nmost_words = 2', "most_words is less"),
+        ('system = "s"', "user: Field required"),
+        ('system = ""\nuser = "{timeline}"\nagain = "{problems}"', "system: String should have at least 1"),
+        ('system = "s"\nuser = ""\nagain = "{problems}"', "user does not hold {timeline}"),
+        ('system = "s"\nuser = "{timeline}"\nagain = "{problems}"\nwords = 3', "words: Extra inputs"),
+        ('system = "s"\nuser = "{timeline}"\nagain = "{problems}"\nmost_words = 2', "most_words is less"),
     ],
 )
 def test_a_prompt_that_cannot_work_is_said_in_a_line(tmp_path: Path, content: str, said: str) -> None:
@@ -169,7 +171,7 @@ def test_a_prompt_that_cannot_work_is_said_in_a_line(tmp_path: Path, content: st
 
 
 def test_every_built_in_prompt_loads_and_is_another() -> None:
-    assert len({load_prompt(style).hash for style in built_in_styles()}) == len(built_in_styles())
+    assert len({load_prompt(style).hash for style in BUILT_IN_STYLES}) == len(BUILT_IN_STYLES)
     with pytest.raises(FlamError, match="no style 'poem': neither one of sentence"):
         load_prompt("poem")
 

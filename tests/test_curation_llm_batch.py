@@ -12,7 +12,8 @@ from llm_servers import Mock, completion, llmock, timelines, true_caption, truth
 from soundscape_rows import barking, dataset, event, numbered, soundscape
 
 from curation import llm_batch
-from curation.caption import CaptionReport, Spending, caption
+from curation.caption import Spending, caption
+from curation.caption_run import CaptionReport
 from manifests.errors import FlamError
 from manifests.schema import Caption
 from manifests.store import DatasetFolder

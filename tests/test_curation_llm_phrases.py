@@ -15,10 +15,11 @@ from llm_servers import OddServer, completion
 from soundscape_rows import dataset, event, soundscape
 
 from curation.llm import Server
-from curation.llm_phrases import PROMPT, AskReport, Prompt
+from curation.llm_phrases import AskReport
 from curation.phrases import update_phrases
 from curation.phrases_sources import SourcesFolder
 from curation.phrases_table import PhraseTable
+from curation.prompt import load_label_prompt
 from manifests.errors import FlamError
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +94,7 @@ def test_each_label_is_asked_once_and_its_answer_is_kept_with_model_and_prompt(d
         assert len(running.bodies) == 6
     kept = SourcesFolder(data).load().answers
     assert {(one.model, one.prompt_hash) for one in kept} == {
-        (name, Prompt.load(PROMPT).hash) for name in ("m", "other")
+        (name, load_label_prompt().hash) for name in ("m", "other")
     }
     assert synonyms(update_phrases(data)[0])
 
@@ -246,11 +247,11 @@ def test_a_prompt_of_ones_own_has_its_own_hash_and_is_asked_anew(data: Path, tmp
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ("system = ", "no TOML"),
-        ('system = "a"\nuser = "{label}"\n', "again is missing"),
-        ('system = 1\nuser = "{label}"\nagain = "{problems}"\n', "system is missing or no text"),
-        ('system = "a"\nuser = "b"\nagain = "{problems}"\n', r"user has no \{label\}"),
-        ('system = "a"\nuser = "{label}"\nagain = "b"\n', r"again has no \{problems\}"),
+        ("system = ", "cannot be read as TOML"),
+        ('system = "a"\nuser = "{label}"\n', "again: Field required"),
+        ('system = 1\nuser = "{label}"\nagain = "{problems}"\n', "system: Input should be a valid string"),
+        ('system = "a"\nuser = "b"\nagain = "{problems}"\n', r"user does not hold \{label\}"),
+        ('system = "a"\nuser = "{label}"\nagain = "b"\n', r"again does not hold \{problems\}"),
         (None, "cannot read prompt"),
     ],
 )

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -15,12 +16,12 @@ def test_no_more_calls_than_allowed_leave_at_a_time() -> None:
 
         async def call() -> None:
             nonlocal now, most
-            async with lane.leave() as leave:
+            async with lane.leave():
                 now += 1
                 most = max(most, now)
                 await asyncio.sleep(0.001)
                 now -= 1
-                leave.answered()
+                lane.answered()
 
         await asyncio.gather(*(call() for _ in range(20)))
         return most
@@ -31,12 +32,12 @@ def test_no_more_calls_than_allowed_leave_at_a_time() -> None:
 def test_a_refusal_holds_everybody_back_and_halves_the_limit_once_a_burst() -> None:
     async def run() -> tuple[float, float]:
         lane = Traffic("it", concurrency=8)
-        async with lane.leave() as one, lane.leave() as other:
-            one.held_back(0.2)
-            other.held_back(0.1)
+        async with lane.leave(), lane.leave():
+            lane.held_back(0.2)
+            lane.held_back(0.1)
         limit, started = lane.limit, time.monotonic()
-        async with lane.leave() as leave:
-            leave.answered()
+        async with lane.leave():
+            lane.answered()
         assert lane.limit > limit
         return limit, time.monotonic() - started
 
@@ -47,8 +48,8 @@ def test_a_refusal_holds_everybody_back_and_halves_the_limit_once_a_burst() -> N
 
 async def _fail(lane: Traffic, times: int) -> None:
     for _ in range(times):
-        async with lane.leave() as leave:
-            leave.unanswered("HTTP 500")
+        async with lane.leave() as is_probe:
+            lane.unanswered("HTTP 500", is_probe=is_probe)
 
 
 def _broken(then: Callable[[Traffic], Awaitable[None]]) -> None:
@@ -66,18 +67,18 @@ def test_after_ten_failures_in_a_row_one_call_at_a_time_finds_out_whether_the_se
     monkeypatch.setattr(traffic, "PAUSES", (0.1, 0.1))
 
     async def then(lane: Traffic) -> None:
-        started, probes = time.monotonic(), []
+        started = time.monotonic()
+        probes: list[float] = []
 
         async def call() -> None:
-            async with lane.leave() as leave:
-                probes.append((leave.is_probe, time.monotonic() - started))
+            async with lane.leave():
+                probes.append(time.monotonic() - started)
                 await asyncio.sleep(0.05)
-                leave.answered()
+                lane.answered()
 
         await asyncio.gather(*(call() for _ in range(4)))
-        assert [is_probe for is_probe, _ in probes] == [True, False, False, False]
-        assert probes[0][1] > 0.08
-        assert probes[1][1] > probes[0][1] + 0.04
+        assert probes[0] > 0.08
+        assert probes[1] > probes[0] + 0.04
 
     _broken(then)
 
@@ -93,13 +94,32 @@ def test_a_server_that_stays_away_ends_it_after_the_last_pause(monkeypatch: pyte
     _broken(then)
 
 
+def test_calls_that_left_before_a_pause_say_nothing_new_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "PAUSES", (0.01, 0.01))
+
+    async def run() -> None:
+        lane = Traffic("it", concurrency=20)
+        async with contextlib.AsyncExitStack() as slow:
+            for _ in range(5):
+                await slow.enter_async_context(lane.leave())
+            await _fail(lane, 10)
+            await asyncio.sleep(0.02)
+            for _ in range(5):  # more than there are pauses
+                lane.unanswered("timeout", is_probe=False)
+        async with lane.leave() as is_probe:
+            assert is_probe
+            lane.answered()
+
+    asyncio.run(run())
+
+
 def test_an_answer_between_failures_keeps_it_going() -> None:
     async def run() -> None:
         lane = Traffic("it", concurrency=1)
         for _ in range(5):
             await _fail(lane, 9)
-            async with lane.leave() as leave:
-                leave.answered()
+            async with lane.leave():
+                lane.answered()
 
     asyncio.run(run())
 
