@@ -143,11 +143,10 @@ def estimate(
     prompts = {prompt.style: prompt for prompt in options.prompts}
     num_texts = num_bytes = num_answers = num_reused = 0
     for shard in options.run(0, lambda *_: None).shards():
-        soundscapes = shard.soundscapes()
         num_reused += shard.num_reused
         num_texts += len(shard.missing)
-        for identity, style in shard.missing:
-            case = Case(soundscapes[identity], prompts[style], writer)
+        for soundscape, style in shard.texts_to_make():
+            case = Case(soundscape, prompts[style], writer)
             if case.is_open:
                 num_bytes += question_bytes(case.messages())
                 num_answers += len(case.sounds) if case.prompt.asks == "events" else 1

@@ -70,10 +70,9 @@ class CaptionRun:
     def from_templates(self) -> None:
         """Make what is missing by rules."""
         for shard in self._begun():
-            for identity, soundscape in shard.soundscapes().items():
-                for style in self.styles:
-                    if (identity, style) in self._open:
-                        self._take((identity, style), _template_rows(soundscape, style, self.seed), journal=False)
+            for soundscape, style in shard.texts_to_make():
+                rows = _template_rows(soundscape, style, self.seed)
+                self._take((soundscape.soundscape_id, style), rows, journal=False)
 
     async def from_model(self, captioner: LlmCaptioner, prompts: Sequence[SoundscapePrompt], writer: Writer) -> None:
         """Make what is missing by asking; where the money ends, what was made is stored and the rest is counted."""
@@ -140,9 +139,8 @@ class CaptionRun:
 
     def _cases_of(self, shard: CaptionShard, prompts: Sequence[SoundscapePrompt], writer: Writer) -> Iterator[Case]:
         by_style = {prompt.style: prompt for prompt in prompts}
-        soundscapes = shard.soundscapes()
-        for identity, style in shard.missing:
-            yield Case(soundscapes[identity], by_style[style], writer)
+        for soundscape, style in shard.texts_to_make():
+            yield Case(soundscape, by_style[style], writer)
 
     def _close(self, case: Case) -> None:
         report = self.report

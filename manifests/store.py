@@ -163,7 +163,11 @@ def write_rows(path: Path, rows: Sequence[Any], record: type) -> None:
 
 def read_rows(path: Path, record: type[Row]) -> list[Row]:
     """The rows of one shard; raises FlamError if it is cut, is not Parquet, or has another schema."""
-    table = read_table(path, record)
+    return rows_of(read_table(path, record), record, path)
+
+
+def rows_of(table: pa.Table, record: type[Row], path: Path) -> list[Row]:
+    """The rows of a table that `read_table` read from `path`, or of a part of it; raises FlamError as `read_rows`."""
     try:
         return from_table(table, record)
     except UnicodeDecodeError as error:
