@@ -151,7 +151,8 @@ def test_a_cat_that_is_called_a_tabla_is_asked_about_again_and_never_called_so(d
     with server(lambda body: wrong if question(body)["label"] == "cat" else about_label(body)) as running:
         table, report = ask(data, running)
         assert len(running.bodies) == 3
-        assert 'name others: ["Tabla"]' in running.bodies[-1]["messages"][-1]["content"]
+        (again,) = (body for body in running.bodies if len(body["messages"]) > 2)
+        assert 'name others: ["Tabla"]' in again["messages"][-1]["content"]
     assert report.num_answered == 2
     assert synonyms(table) == [("cat", "kitty"), ("tabla", "a tabla somewhere")]
     assert not next(row.near_misses for row in table.phrases if row.cluster == "cat")
