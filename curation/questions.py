@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from curation.answers import caption_in, items_in
-from curation.checks import Checker, Limits, Result, failed, tidy, tidy_phrase
+from curation.checks import CHECKS, Checker, Limits, Result, failed, tidy, tidy_phrase
 from curation.heard import Sound, sure_sounds
 from curation.llm import Answer, Form
 from curation.prompt import SoundscapePrompt
@@ -81,9 +81,8 @@ class Case:
         self._answers.append(answer)
         self._texts = self._read(answer.raw)
         self._results = {target: self._judged(target, text, answer) for target, text in self._texts.items()}
-        wrong = [name for results in self._results.values() for name in failed(results)]
-        if not wrong or len(self._answers) == 2:
-            self.reason = wrong[0] if wrong else ""
+        if not self.reasons or len(self._answers) == 2:
+            self.reason = next(iter(self.reasons), "")
             self.rows = [self._row(target) for target in self._targets()]
             self._count_tokens()
 
@@ -102,8 +101,9 @@ class Case:
 
     @property
     def reasons(self) -> list[str]:
-        """Names of the checks that the last answer did not pass."""
-        return sorted({name for results in self._results.values() for name in failed(results)})
+        """Names of the checks that the last answer did not pass, in the order of CHECKS: form before content."""
+        names = {name for results in self._results.values() for name in failed(results)}
+        return [name for name in CHECKS if name in names]
 
     def _judged(self, target: str, text: str, answer: Answer) -> list[Result]:
         prompt, checker = self.prompt, self.writer.checker

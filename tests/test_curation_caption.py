@@ -366,3 +366,22 @@ def test_a_mock_that_breaks_in_many_ways_has_nothing_to_say_against_the_client(t
     assert (report.num_done, report.fallbacks.total()) == (30, 0)
     assert mock.faults_of_client() == []
     assert len(mock.requests()) == 36
+
+
+def test_a_mock_whose_model_says_what_nobody_can_use_is_asked_again_each_time(tmp_path: Path, mock: Mock) -> None:
+    """Bodies that are broken, llmock has in streams alone; here they are the other servers' (test_curation_llm.py)."""
+    bad = {
+        "complete": {"text": '{"caption": "Rain falls in the background."}'},
+        "finished": {"text": GOOD, "finish_reason": "length"},
+        "no_chatter": {"text": "I'm sorry, but I can't help with that."},
+        "not_empty": {"text": '{"caption": "A do'},
+        "nothing_invented": {"text": '{"caption": "A dog barks and a siren wails."}'},
+        "length": {"text": json.dumps({"caption": "A dog barks, " * 100})},
+    }
+    good = {"type": "reply", "text": GOOD, "times": 1}
+    mock.script(*(reply for each in bad.values() for reply in ({"type": "reply", "times": 1, **each}, good)))
+    report = ask(dataset(tmp_path, barking(10)), mock.base_url, concurrency=1)
+    assert (report.num_done, report.fallbacks.total()) == (10, 0)
+    assert report.asked_again == dict.fromkeys(bad, 1)
+    assert mock.faults_of_client() == []
+    assert len(mock.requests()) == 10 + len(bad)
