@@ -17,6 +17,7 @@ from cli_print import (
     print_estimate,
     print_found,
     print_json,
+    print_metrics,
     print_simulated,
     talk,
 )
@@ -388,44 +389,95 @@ def train(  # noqa: PLR0913 - as above
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder by `flam-cli train`.")],
-    data: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Dataset folders.")],
     split: Annotated[Literal["train", "valid", "test"], typer.Option(help="Which soundscapes.")] = "test",
     captions: Annotated[
         str | None, typer.Option(help="Caption sets for retrieval, as in train; template if there.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line for each dataset.")] = False,
     bank: BankOf = None,
     device: Device = "cpu",
 ) -> None:
-    """Measure a run on a dataset; writes RUN/metrics.json too.
+    """Measure a run on datasets, each into RUN/evaluations/NAME-SPLIT. Run it again to go on where it was stopped.
 
     Example: flam-cli evaluate run data
     """
-    from manifests.store import DatasetFolder, write_json
+    from evaluation.evaluate import evaluate as measure
+    from evaluation.evaluate import evaluation_table
+    from evaluation.kept import evaluation_folders, keep
+    from manifests.store import DatasetFolder, locked
     from training.detect import Detector
-    from training.evaluate import evaluate as measure
-    from training.evaluate import evaluation_table
 
     detector = Detector.load(run, device=device)
-    folder = DatasetFolder.open(data, render=_render_of(data, bank))
-    if captions is None and "template" in folder.caption_sets():
-        captions = "template"
-    result = measure(
-        detector,
-        folder,
-        split=split,
-        threshold=detector.card.threshold,
-        caption_set=captions,
-        known_clusters=detector.card.trained_clusters,
-        limit=limit,
-    )
-    metrics = {"data": str(data), "limit": limit, **result.to_dict()}
+    folders = [DatasetFolder.open(path, render=_render_of(path, bank)) for path in data]
+    for folder, work in zip(folders, evaluation_folders(run, data, split), strict=True):
+        chosen = "template" if captions is None and "template" in folder.caption_sets() else captions
+        with locked(work, "flam-cli evaluate"):
+            result = measure(
+                detector,
+                folder,
+                split=split,
+                threshold=detector.card.threshold,
+                caption_set=chosen,
+                known_clusters=detector.card.trained_clusters,
+                limit=limit,
+                work=work,
+            )
+            metrics = keep(work, result, data=folder.root, limit=limit)
+        if as_json:
+            typer.echo(json.dumps(metrics))
+        else:
+            Console().print(evaluation_table(result, title=str(folder.root) if len(data) > 1 else ""))
+
+
+@app.command()
+def compare(
+    runs: Annotated[tuple[Path, Path], typer.Argument(metavar="RUN RUN", help="Evaluated on the same datasets.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """What the second run does better or worse than the first, with paired intervals over soundscapes.
+
+    Example: flam-cli compare run other
+    """
+    from evaluation.kept import compared, differences_table
+
+    found = compared(*runs)
     if as_json:
-        print_json(metrics)
+        print_json(
+            {
+                name: {metric: difference.to_dict() for metric, difference in metrics.items()}
+                for name, metrics in found.items()
+            }
+        )
     else:
-        Console().print(evaluation_table(result))
-    write_json(run / "metrics.json", metrics)
+        for name, metrics in found.items():
+            Console().print(differences_table(name, str(runs[0]), str(runs[1]), metrics))
+
+
+@app.command()
+def score(
+    scores: Annotated[Path, typer.Argument(help="Folder of one tsv per clip: onset, offset, and a column per label.")],
+    ground_truth: Annotated[Path, typer.Option(help="tsv: filename, onset, offset, event_label.")],
+    durations: Annotated[Path, typer.Option(help="tsv: filename, duration.")],
+    threshold: Annotated[float, typer.Option(help="Of the F1s; a score must be above it.")] = 0.5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Measure the frame scores of any other model: PSDS, event and segment F1, AUROC.
+
+    Tables are taken as they are: events of one label that overlap or touch are refused.
+
+    Example: flam-cli score scores --ground-truth truth.tsv --durations durations.tsv --json
+    """
+    from evaluation.score import score_files
+
+    values, refused = score_files(scores, ground_truth, durations, threshold=threshold)
+    for name, reason in refused.items():
+        talk.print(f"{name} has no value: {reason}", markup=False)
+    if as_json:
+        typer.echo(json.dumps(values))  # one line: scripts read the last one
+    else:
+        print_metrics(str(scores), values)
 
 
 @app.command()

@@ -10,14 +10,15 @@ from curation.caption import caption
 from curation.config import load_recipe
 from curation.phrases import phrases_by_cluster
 from curation.simulate import simulate
+from evaluation.evaluate import evaluate, evaluation_table
+from evaluation.kept import keep
+from evaluation.scored import split_soundscapes
 from manifests.schema import Soundscape
-from manifests.store import DatasetFolder, write_json
+from manifests.store import DatasetFolder
 from training.config import TrainConfig
 from training.detect import Detector
-from training.evaluate import evaluate, evaluation_table
 from training.loop import train
 from training.plots import plot_file
-from training.scored import split_soundscapes
 
 _NUM_SOUNDSCAPES, _STEPS, _BATCH_SIZE, _NUM_PHRASES = 500, 400, 16, 3
 _NEXT = """
@@ -47,8 +48,9 @@ def run(out: Path, *, seed: int, workers: int) -> None:
     say(f"   {trained.num_parameters / 1e6:.2f} M parameters, {trained.steps} steps in {trained.seconds:.0f} s")
     say("5. Evaluation on soundscapes whose sounds were never trained on")
     detector, folder = Detector.load(out / "run"), DatasetFolder.open(out / "data")
-    result = evaluate(detector, folder, threshold=detector.card.threshold, caption_set="template")
-    write_json(out / "run" / "metrics.json", result.to_dict())
+    work = out / "run" / "evaluations" / "data-test"
+    result = evaluate(detector, folder, threshold=detector.card.threshold, caption_set="template", work=work)
+    keep(work, result, data=folder.root, limit=None)
     Console().print(evaluation_table(result))
     _detect(detector, folder, out / "detections.png")
     sys.stdout.write(_NEXT.replace("flam-cli", sys.argv[0]))

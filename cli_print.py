@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,3 +126,13 @@ def print_found(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> N
 def _formula_safe(value: Any) -> Any:
     """Text that a spreadsheet would run as a formula gets an apostrophe, which spreadsheets hide."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
+def print_metrics(title: str, values: Mapping[str, float | None]) -> None:
+    """A table of metrics, with a line for those that have no value."""
+    table = Table(title=escape(title))
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in values.items():
+        table.add_row(name, "-" if value is None else f"{value:.4f}")
+    Console().print(table)

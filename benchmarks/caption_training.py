@@ -38,14 +38,15 @@ from curation.phrases_review import sense
 from curation.runner import available_cores
 from curation.templates import template_caption
 from curation.wording import wording
+from evaluation.frame_auroc import frame_auroc
+from evaluation.retrieval import retrieval
+from evaluation.scored import ScoredSplit, collect_scores, split_queries, split_soundscapes
 from manifests.audio import Source
 from manifests.schema import Caption, Phrase, Soundscape
 from manifests.store import DatasetFolder, read_json, read_rows, write_json, write_rows
 from training.config import TrainConfig
 from training.detect import Detector
 from training.loop import train
-from training.retrieval import retrieval
-from training.scored import ScoredSplit, collect_scores, split_queries, split_soundscapes
 
 WORDINGS = Path(__file__).with_name("captions") / "wordings.jsonl"
 STYLES = ("sentence", "temporal")
@@ -274,8 +275,8 @@ def measured(
 def auroc(scored: ScoredSplit) -> dict[str, float]:
     """Macro averages."""
     return {
-        "auroc_all": scored.auroc(active_only=False).macro or 0.0,
-        "auroc_active": scored.auroc(active_only=True).macro or 0.0,
+        "auroc_all": frame_auroc(scored.scores, scored.truth, active_only=False).macro or 0.0,
+        "auroc_active": frame_auroc(scored.scores, scored.truth, active_only=True).macro or 0.0,
     }
 
 

@@ -28,11 +28,11 @@ from curation.caption import caption
 from curation.config import Recipe, Shares
 from curation.runner import available_cores
 from curation.simulate import simulate
+from evaluation.evaluate import Evaluation, evaluate, evaluation_table
 from manifests.schema import Split
 from manifests.store import DatasetFolder, write_json
 from training.config import TrainConfig
 from training.detect import Detector
-from training.evaluate import Evaluation, evaluate, evaluation_table
 from training.loop import train
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -108,9 +108,9 @@ def print_table(results: dict[str, dict[str, Any]]) -> None:
     table = Table("trained on", "labels", "all frames", "active frames", title="macro frame AUROC on the test set")
     table.add_row("chance", "any", ".500", ".500")
     for name, result in results.items():
-        for group, found in result["groups"].items():
-            values = (f"{found[key]:.3f}" for key in ("auroc_all", "auroc_active"))
-            table.add_row(name, f"{found['num_labels']} {group}", *values)
+        for group in ("known", "held_out"):
+            values = (f"{result[f'{key}_{group}']:.3f}" for key in ("auroc_all", "auroc_active"))
+            table.add_row(name, group.replace("_", " "), *values)
     Console(width=100).print(table)
 
 

@@ -6,7 +6,7 @@ Frame i covers [i * hop, (i + 1) * hop) seconds; its centre is (i + 0.5) * hop.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
 from manifests.schema import Stretch
 
@@ -26,10 +26,23 @@ def frame_labels(stretches: Sequence[Stretch], *, num_frames: int, hop: float) -
         num_frames: length of the clip, in frames.
         hop: seconds from one frame to the next.
     """
-    filled = np.zeros(num_frames)
-    edges = np.arange(num_frames + 1) * hop
-    for onset, offset in merged([(stretch.onset, stretch.offset) for stretch in stretches]):
-        filled += np.diff(np.clip(edges, onset, offset)) / hop
+    spans = merged([(stretch.onset, stretch.offset) for stretch in stretches])
+    return _filled_by_half(spans, np.arange(num_frames + 1) * hop, hop)
+
+
+def window_labels(span: tuple[float, float], edges: Float[np.ndarray, " edge"]) -> Bool[np.ndarray, " window"]:
+    """The same for one span and windows of any widths, from edge to edge."""
+    return _filled_by_half([span], edges, np.diff(edges))
+
+
+def _filled_by_half(
+    spans: Sequence[tuple[float, float]],
+    edges: Float[np.ndarray, " edge"],
+    widths: float | Float[np.ndarray, " window"],
+) -> Bool[np.ndarray, " window"]:
+    filled = np.zeros(len(edges) - 1)
+    for onset, offset in spans:
+        filled += np.diff(np.clip(edges, onset, offset)) / widths
     labels = filled >= 0.5 - 1e-9  # exactly half a frame must not depend on how its ends were rounded
     if not labels.any() and filled.any():
         labels[int(filled.argmax())] = True

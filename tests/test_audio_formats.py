@@ -11,12 +11,12 @@ from curation.caption import caption
 from curation.config import Recipe, Shares
 from curation.render import Renderer
 from curation.simulate import simulate
+from evaluation.evaluate import evaluate
 from manifests.audio import read
 from manifests.store import DatasetFolder, Render
 from training.checkpoint import load_tensors
 from training.config import ModelConfig, TrainConfig
 from training.detect import Detector
-from training.evaluate import evaluate
 from training.loop import train
 
 RECIPE = Recipe(name="test", duration=2.0, split=Shares(train=0.5, valid=0.3, test=0.2), tilt_db=1.0)

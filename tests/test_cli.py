@@ -29,7 +29,8 @@ from training.model import FlamModel
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
-    "demo", "bank", "simulate", "render", "caption", "phrases", "train", "evaluate", "detect", "stats", "validate",
+    "demo", "bank", "simulate", "render", "caption", "phrases", "train", "evaluate", "compare", "score", "detect",
+    "stats", "validate",
 ]  # fmt: skip
 TINY = ModelConfig(channels=(4, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
@@ -97,6 +98,8 @@ def test_the_options_are_just_these() -> None:
             "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate",
             "--masked-weight", "--out", "--seed", "--steps",
         ],
+        "compare": ["--json"],
+        "score": ["--durations", "--ground-truth", "--json", "--threshold"],
         "evaluate": ["--bank", "--captions", "--device", "--json", "--limit", "--split"],
         "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold"],
         "stats": ["--json", "--plot"],
@@ -206,13 +209,43 @@ def test_detect_goes_on_after_a_bad_file_and_says_so(run: Path, data: DatasetFol
 def test_evaluate_writes_the_metrics_that_it_prints(run: Path, data: DatasetFolder) -> None:
     out, _ = invoke("evaluate", run, data.root, "--json")
     printed = json.loads(out)
-    assert printed == json.loads((run / "metrics.json").read_text())
+    assert printed == json.loads((run / "evaluations" / f"{data.root.name}-test" / "metrics.json").read_text())
     assert printed["num_soundscapes"] == 4
-    assert {"auroc_all", "auroc_active", "psds1", "psds1_a", "segment_f1", "retrieval"} <= set(printed)
+    assert {"auroc_all", "psds1", "segment_f1_macro", "text_to_audio_recall_at_1", "intervals"} <= set(printed)
     # three of the four labels were never trained on by this run
-    assert printed["groups"]["known"]["num_labels"] == 1
+    assert [row["held_out"] for row in printed["labels"]].count(False) == 1
     table, _ = invoke("evaluate", run, data.root)
     assert "PSDS1_A" in table
+
+
+def test_runs_are_measured_on_several_datasets_and_compared(run: Path, data: DatasetFolder, tmp_path: Path) -> None:
+    other = tmp_path / "other data"
+    shutil.copytree(data.root, other)
+    out, _ = invoke("evaluate", run, data.root, other, "--json", "--split", "valid")
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert {**first, "data": ""} == {**second, "data": ""}
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    table, _ = invoke("compare", run, again)
+    assert "other data-valid" in table
+    assert "+0.000" in table
+    compared = json.loads(invoke("compare", run, again, "--json")[0])
+    assert compared["other data-valid"]["auroc_all"]["difference"] == 0.0
+
+
+def test_score_prints_one_line_of_json_and_says_what_has_no_value(tmp_path: Path) -> None:
+    scores = tmp_path / "scores"
+    scores.mkdir()
+    (scores / "a.tsv").write_text("onset\toffset\tdog\n0.0\t1.0\t0.9\n1.0\t2.0\t0.2\n")
+    (tmp_path / "truth.tsv").write_text("filename\tonset\toffset\tevent_label\na.wav\t1.0\t1.0\tdog\n")
+    (tmp_path / "durations.tsv").write_text("filename\tduration\na.wav\t2.0\n")
+    arguments = ["score", scores, "--ground-truth", tmp_path / "truth.tsv", "--durations", tmp_path / "durations.tsv"]
+    out, told = invoke(*arguments, "--json")
+    assert len(out.splitlines()) == 1
+    assert json.loads(out)["segment_f1_macro"] is None
+    assert "segment_f1_macro has no value: the events of dog fill no part of a segment" in told
+    table, _ = invoke(*arguments)
+    assert "PSDS1A" in table
 
 
 def test_phrases_are_shown_corrected_and_kept_for_captions(tmp_path: Path) -> None:

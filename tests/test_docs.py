@@ -47,6 +47,7 @@ def test_every_command_is_in_the_readme() -> None:
         "docs/captions.md",
         "docs/data.md",
         "docs/effects.md",
+        "docs/evaluation.md",
         "docs/model.md",
         "docs/performance.md",
         "docs/results.md",
@@ -71,7 +72,7 @@ def test_every_function_that_the_model_page_names_exists() -> None:
 
 def test_the_readmes_file_tree_names_every_module() -> None:
     tree = (ROOT / "README.md").read_text("utf-8").split("## Files")[1]
-    for package in ("manifests", "curation", "training"):
+    for package in ("manifests", "curation", "training", "evaluation"):
         for path in (ROOT / package).glob("*.py"):
             if path.name == "__init__.py":
                 continue

@@ -140,7 +140,7 @@ def test_no_detection_ends_after_the_recording(detector: Detector, tmp_path: Pat
 
 @pytest.mark.parametrize("phrases", [[], [""], ["dog", "  "]])
 def test_an_empty_phrase_is_refused(detector: Detector, tmp_path: Path, phrases: list[str]) -> None:
-    with pytest.raises(FlamError, match="phrase is empty"):
+    with pytest.raises(FlamError, match="phrase is empty|no phrase to listen for"):
         detector.detect(recording(tmp_path / "a.wav", seconds=1), phrases)
 
 

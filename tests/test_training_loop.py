@@ -6,16 +6,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import make_toy_dataset
 
+from evaluation.evaluate import evaluate
 from manifests.errors import FlamError
 from manifests.store import DatasetFolder
 from training.checkpoint import load_tensors
 from training.config import ModelConfig, TrainConfig
 from training.detect import Detector
-from training.evaluate import evaluate
 from training.loop import train
 
 TINY = ModelConfig(channels=(4, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
@@ -143,13 +144,12 @@ def test_the_model_learns_twenty_soundscapes_nearly_by_heart(toy_dataset: Datase
 
 def frame_f1(detector: Detector, folder: DatasetFolder) -> float:
     """Over all frames and labels of the training soundscapes, at the detector's own threshold."""
-    from training.scored import collect_scores, split_soundscapes
+    from evaluation.scored import collect_scores, split_soundscapes
 
     scored = collect_scores(detector, folder, split_soundscapes(folder, "train"))
-    hits = sum(int(((clip.scores > detector.card.threshold) & clip.truth).sum()) for clip in scored.clips)
-    said = sum(int((clip.scores > detector.card.threshold).sum()) for clip in scored.clips)
-    true = sum(int(clip.truth.sum()) for clip in scored.clips)
-    return 2 * hits / max(said + true, 1)
+    said = scored.scores.values > detector.card.threshold
+    true = np.stack([scored.truth.active(label, scored.scores) for label in range(len(scored.queries))])
+    return float(2 * (said & true).sum() / max(said.sum() + true.sum(), 1))
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_soundscapes(tmp_path: Path) -> None:

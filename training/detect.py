@@ -1,7 +1,9 @@
 """When does a recording sound like a text? Any length, any rate, in constant memory."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,14 @@ class Detector:
         self.sample_rate = card.model.sample_rate
         self._texts: dict[str, Tensor] = {}  # embedded before
 
+    @cached_property
+    def identity(self) -> str:
+        """Of weights and card: models of the same answer the same."""
+        digest = hashlib.sha256(self.card.model_dump_json().encode())
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
     @classmethod
     def load(cls, run: Path | str, *, device: str = "cpu") -> "Detector":
         """The model that `flam-cli train` left in RUN; raises FlamError if there is none or it is damaged."""
@@ -57,6 +67,8 @@ class Detector:
         limit = self.card.threshold if threshold is None else threshold
         if not 0.0 <= limit < 1.0:
             raise FlamError(f"threshold {limit:g} is not in [0, 1): give a probability, such as 0.5")
+        if not phrases:
+            raise FlamError("no phrase to listen for; give one, for example --phrase 'a dog barks'")
         spans = [_OpenSpans(phrase, limit, self.hop) for phrase in phrases]
         for start, block, end in self.stream(_source(source), phrases):
             for column, found in enumerate(spans):
@@ -66,42 +78,55 @@ class Detector:
 
     def activations(self, source: Source | str, phrases: Sequence[str]) -> Float[np.ndarray, "frame phrase"]:
         """Probability of each phrase in each frame; frame i covers [i * hop, (i + 1) * hop) seconds."""
-        return np.concatenate([block for _, block, _ in self.stream(_source(source), phrases)])
+        return self.hear(source, phrases)[0]
+
+    def clip_embedding(self, source: Source | str) -> Float[np.ndarray, " dim"]:
+        """Unit vector of a recording as a whole, to compare with those of captions."""
+        return self.hear(source, [])[1]
+
+    def hear(
+        self, source: Source | str, phrases: Sequence[str]
+    ) -> tuple[Float[np.ndarray, "frame phrase"], Float[np.ndarray, " dim"]]:
+        """Both `activations` and `clip_embedding`, in one pass over the recording."""
+        blocks, total = [], torch.zeros(1)
+        for block, _, clip, length in self._blocks(_source(source), self._embed_phrases(phrases)):
+            blocks.append(block)
+            total = clip * length + total
+        return np.concatenate(blocks), torch.nn.functional.normalize(total, dim=0).numpy()
 
     def stream(
         self, source: Source, phrases: Sequence[str]
     ) -> Iterator[tuple[int, Float[np.ndarray, "frame phrase"], float]]:
-        """The same in blocks: index of the first frame, probabilities, and up to which second was heard."""
-        texts = self._embed_phrases(phrases)
-        margin = round(_MARGIN_SECONDS / self.hop)
+        """Activations in blocks: index of the first frame, probabilities, and up to which second was heard."""
         first = 0
-        for window, end, is_last in self._windows(source):
-            block = self._probabilities(window, texts)[margin if first else 0 : None if is_last else -margin]
-            if not np.isfinite(block).all():
-                raise FlamError(f"{source}: the model has no finite answer to it; is its level sane? else train again")
+        for block, end, _, _ in self._blocks(source, self._embed_phrases(phrases)):
             yield first, block, end
             first += len(block)
 
+    def _blocks(
+        self, source: Source, texts: Sequence[Float[Tensor, " dim"]]
+    ) -> Iterator[tuple[Float[np.ndarray, "frame phrase"], float, Float[Tensor, " dim"], int]]:
+        """Probabilities, up to which second was heard, and the window's own vector and samples."""
+        margin, first = round(_MARGIN_SECONDS / self.hop), True
+        for window, end, is_last in self._windows(source):
+            block, clip = self._listen(window, texts)
+            block = block[0 if first else margin : None if is_last else -margin]
+            if not np.isfinite(block).all():
+                raise FlamError(f"{source}: the model has no finite answer to it; is its level sane? else train again")
+            yield block, end, clip, len(window)
+            first = False
+
     @torch.inference_mode()
-    def _probabilities(
+    def _listen(
         self, window: Float[np.ndarray, " sample"], texts: Sequence[Float[Tensor, " dim"]]
-    ) -> Float[np.ndarray, "frame phrase"]:
-        frames, _ = self.model.embed_audio(self._tensor(window))
+    ) -> tuple[Float[np.ndarray, "frame phrase"], Float[Tensor, " dim"]]:
+        frames, clips = self.model.embed_audio(self._tensor(window))
+        if not texts:
+            return np.zeros((frames.shape[1], 0), np.float32), clips[0].cpu()
         # One phrase at a time: a matrix product may round differently with other columns beside it
         logits = [self.model.frame_logits(frames, text[None])[0, 0] for text in texts]
         calibrated = torch.stack(logits, dim=1) * self.card.calibration_scale + self.card.calibration_bias
-        return torch.sigmoid(calibrated).cpu().numpy()
-
-    @torch.inference_mode()
-    def clip_embedding(self, source: Source | str) -> Float[np.ndarray, " dim"]:
-        """Unit vector of a recording as a whole, to compare with those of captions."""
-        total: Tensor | None = None
-        for window, _, _ in self._windows(_source(source)):
-            _, clip = self.model.embed_audio(self._tensor(window))
-            total = clip[0] * len(window) + (0.0 if total is None else total)
-        if total is None:
-            raise FlamError(f"{source}: no audio in it")
-        return torch.nn.functional.normalize(total, dim=0).cpu().numpy()
+        return torch.sigmoid(calibrated).cpu().numpy(), clips[0].cpu()
 
     @torch.inference_mode()
     def caption_embeddings(self, captions: Sequence[str]) -> Float[np.ndarray, "caption dim"]:
@@ -111,7 +136,7 @@ class Detector:
 
     @torch.inference_mode()
     def _embed_phrases(self, phrases: Sequence[str]) -> list[Float[Tensor, " dim"]]:
-        if not phrases or not all(phrase.strip() for phrase in phrases):
+        if not all(phrase.strip() for phrase in phrases):
             raise FlamError("a phrase is empty; say what to look for, for example --phrase 'a dog barks'")
         for phrase in phrases:
             if phrase not in self._texts:  # one at a time: rounding must not depend on what is asked beside it

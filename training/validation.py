@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from evaluation.frame_auroc import frame_auroc
+from evaluation.scored import ScoredSplit, collect_scores, split_soundscapes
+from evaluation.segments import best_threshold, segment_f1
 from manifests.schema import Soundscape
 from manifests.store import DatasetFolder, read_table
 from training.detect import Detector
-from training.metrics import best_threshold, segment_f1
-from training.scored import ScoredSplit, collect_scores, split_soundscapes
 
 _MAX_SOUNDSCAPES = 200  # enough for a mean over labels that is steady to about a hundredth
 _LEAST_SCALE = 0.05
@@ -41,15 +42,13 @@ def validate(detector: Detector, folder: DatasetFolder) -> Validation | None:
         return None
     scored = collect_scores(detector, folder, soundscapes)
     scale, bias = fit_calibration(*_cells(scored))
-    scores, truth, known = scored.segments()
-    calibrated = sigmoid(scale * logit(scores) + bias)
-    # In steps of the scores' own distribution: with rare sounds, the best threshold lies far below 0.5
-    grid = np.unique(np.round(np.quantile(calibrated, np.linspace(0.5, 0.9999, 200)), 4))
-    threshold = best_threshold(calibrated, truth, known, grid=tuple(grid[(grid > 0) & (grid < 1)].tolist()) or (0.5,))
+    for values in scored.scores.values:
+        values[:] = sigmoid(scale * logit(values) + bias)
+    threshold = best_threshold(scored.scores, scored.truth)
     return Validation(
-        auroc_all=scored.auroc(active_only=False).macro,
-        auroc_active=scored.auroc(active_only=True).macro,
-        segment_f1=segment_f1(calibrated, truth, known, threshold=threshold).macro,
+        auroc_all=frame_auroc(scored.scores, scored.truth, active_only=False).macro,
+        auroc_active=frame_auroc(scored.scores, scored.truth, active_only=True).macro,
+        segment_f1=segment_f1(scored.scores, scored.truth, threshold=threshold).macro,
         threshold=threshold,
         calibration_scale=scale,
         calibration_bias=bias,
@@ -102,6 +101,10 @@ def sigmoid(logits: Float[np.ndarray, "*any"]) -> Float[np.ndarray, "*any"]:
 
 def _cells(scored: ScoredSplit) -> tuple[Float[np.ndarray, " cell"], Bool[np.ndarray, " cell"]]:
     """Every frame of every label whose truth is known."""
-    scores = [clip.scores[:, clip.known].ravel() for clip in scored.clips]
-    truth = [clip.truth[:, clip.known].ravel() for clip in scored.clips]
+    clips = scored.scores.clip_of_window
+    scores, truth = [], []
+    for label in range(len(scored.queries)):
+        known = scored.truth.known[:, label][clips]
+        scores.append(scored.scores.values[label][known])
+        truth.append(scored.truth.active(label, scored.scores)[known])
     return np.concatenate(scores), np.concatenate(truth)

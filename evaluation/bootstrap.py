@@ -1,0 +1,36 @@
+"""How sure a metric is: what it would be on other clips drawn from the same (Efron's bootstrap, by clip).
+
+Each replicate counts every clip some number of times. The same clips are drawn every time, so that two models' metrics
+on the same dataset can be taken from each other replicate by replicate: a paired comparison.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+NUM_REPLICATES = 1000
+_LEAST_DEFINED = 0.5  # of the replicates: a metric undefined in more has no interval
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interval:
+    """95 % of the replicates lie between."""
+
+    low: float
+    high: float
+
+
+def clip_weights(num_clips: int, *, num: int = NUM_REPLICATES) -> Float[np.ndarray, "replicate clip"]:
+    """How often each replicate counts each clip: for the same number of clips always the same."""
+    rng = np.random.default_rng(0)
+    return rng.multinomial(num_clips, np.full(num_clips, 1 / num_clips), size=num).astype(np.float32)
+
+
+def interval(replicates: Float[np.ndarray, " replicate"]) -> Interval | None:
+    """From percentile 2.5 to 97.5; None if the metric is undefined in most replicates."""
+    defined = replicates[np.isfinite(replicates)]
+    if len(defined) < _LEAST_DEFINED * len(replicates):
+        return None
+    low, high = np.quantile(defined, [0.025, 0.975])
+    return Interval(low=float(low), high=float(high))

@@ -1,0 +1,312 @@
+"""A detector on a split of a dataset: scores of every soundscape and label once, and all metrics from them."""
+
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from rich.markup import escape
+from rich.table import Table
+
+from evaluation.bootstrap import Interval, clip_weights, interval
+from evaluation.event_f1 import collar_f1
+from evaluation.f1 import F1
+from evaluation.frame_auroc import frame_auroc, pooled_auroc, resampled_auroc
+from evaluation.label_mean import LabelMean
+from evaluation.psds import Psds, detection_scores
+from evaluation.retrieval import MAP_AT, RECALL_AT, Retrieval, retrieval
+from evaluation.scored import Detector, ScoredSplit, collect_scores, soundscapes_digest, split_soundscapes
+from evaluation.segments import partial_auroc, resampled_partial_auroc, segment_f1
+from manifests.captions import caption_texts
+from manifests.errors import FlamError
+from manifests.schema import Soundscape
+from manifests.store import DatasetFolder
+
+DEFAULT_THRESHOLD = 0.5
+
+_GROUPS = {"": "", "_known": ", known labels", "_held_out": ", held-out labels"}
+_RETRIEVED = {**{f"recall_at_{k}": f"recall at {k}" for k in RECALL_AT}, f"map_at_{MAP_AT}": f"mAP at {MAP_AT}"}
+# Metrics in the order of the table, by what they are called there
+TITLES = {
+    **{f"auroc_all{group}": f"frame AUROC, all frames{words}" for group, words in _GROUPS.items()},
+    **{f"auroc_active{group}": f"frame AUROC, frames with sound{words}" for group, words in _GROUPS.items()},
+    "auroc_all_pooled": "frame AUROC, all frames of all labels together",
+    "auroc_active_pooled": "frame AUROC, frames with sound of all labels together",
+    "mpauc": "1-s AUROC up to a tenth of false positives (mpAUC)",
+    "psds1": "PSDS1",
+    "psds1_a": "PSDS1_A",
+    "psds2": "PSDS2",
+    "collar_f1_macro": "event F1 (200 ms), mean of labels",
+    "collar_f1_micro": "event F1 (200 ms), all events",
+    "segment_f1_macro": "1-s F1, mean of labels",
+    "segment_f1_micro": "1-s F1, all segments",
+    "collar_f1_macro_at_0.5": "event F1 at 0.5, mean of labels",
+    "collar_f1_micro_at_0.5": "event F1 at 0.5, all events",
+    "segment_f1_macro_at_0.5": "1-s F1 at 0.5, mean of labels",
+    "segment_f1_micro_at_0.5": "1-s F1 at 0.5, all segments",
+    **{f"text_to_audio_{name}": f"text to audio {words}" for name, words in _RETRIEVED.items()},
+    **{f"audio_to_text_{name}": f"audio to text {words}" for name, words in _RETRIEVED.items()},
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelRow:
+    """One label's metrics; None where one is undefined."""
+
+    cluster: str
+    label: str
+    phrase: str
+    held_out: bool
+    num_soundscapes: int
+    auroc_all: float | None
+    auroc_active: float | None
+    psds1: float | None
+    segment_f1: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A value from 0 to 1, None where it is undefined, and what it would be on other clips of the kind."""
+
+    value: float | None
+    replicates: Float[np.ndarray, " replicate"]
+
+    @property
+    def interval(self) -> Interval | None:
+        """95 % of the replicates."""
+        return interval(self.replicates)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Metrics of a detector on a split, by the names in TITLES.
+
+    Args:
+        split: train, valid or test.
+        num_soundscapes: in it.
+        soundscapes: a digest of them: metrics of the same soundscapes can be compared.
+        num_labels: that occur in them.
+        labels_left_out: of the mean over labels of a metric: those that have no value of their own.
+        threshold: of F1s without another in their name; chosen on validation data, or None without these F1s.
+        metrics: by name.
+        labels: each label's own.
+    """
+
+    split: str
+    num_soundscapes: int
+    soundscapes: str
+    num_labels: int
+    labels_left_out: dict[str, int]
+    threshold: float | None
+    metrics: dict[str, Metric]
+    labels: list[LabelRow]
+
+    def value(self, name: str) -> float | None:
+        """A metric's value; None where it is undefined or wasn't measured."""
+        return self.metrics[name].value if name in self.metrics else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For metrics.json."""
+        intervals = {name: metric.interval for name, metric in self.metrics.items()}
+        return {
+            "split": self.split,
+            "num_soundscapes": self.num_soundscapes,
+            "soundscapes": self.soundscapes,
+            "num_labels": self.num_labels,
+            "labels_left_out": self.labels_left_out,
+            "threshold": self.threshold,
+            **{name: metric.value for name, metric in self.metrics.items()},
+            "intervals": {name: [found.low, found.high] for name, found in intervals.items() if found is not None},
+            "labels": [dataclasses.asdict(row) for row in self.labels],
+        }
+
+
+def evaluate(
+    detector: Detector,
+    folder: DatasetFolder,
+    *,
+    split: str = "test",
+    threshold: float | None = None,
+    caption_set: str | None = None,
+    known_clusters: Collection[str] | None = None,
+    limit: int | None = None,
+    work: Path | None = None,
+) -> Evaluation:
+    """All metrics of a detector on one split of a dataset, with 95 % intervals over its soundscapes.
+
+    Args:
+        detector: the model.
+        folder: the dataset.
+        split: train, valid or test.
+        threshold: for F1s beside those at 0.5; choose it on the validation split.
+        caption_set: captions to measure retrieval with.
+        known_clusters: those that the model was trained on; AUROC is then also given for them and for the others.
+        limit: only the first soundscapes.
+        work: folder that keeps the scores, and from which a run that was stopped goes on; None holds them in memory.
+    """
+    soundscapes = split_soundscapes(folder, split, limit=limit)
+    captions = _captions(folder, caption_set, soundscapes) if caption_set is not None else None
+    scored = collect_scores(detector, folder, soundscapes, work=work)
+    weights = clip_weights(len(soundscapes))
+    known = {query.cluster for query in scored.queries} if known_clusters is None else set(known_clusters)
+    is_held_out = np.array([query.cluster not in known for query in scored.queries])
+    auroc_all, auroc_active, metrics = _auroc(scored, weights, is_held_out)
+    found = detection_scores(scored.scores, scored.truth, weights=weights)
+    metrics |= _psds(found, weights)
+    f1s = _f1s(scored, threshold)
+    for name, f1 in f1s.items():
+        metrics |= _f1(name, f1, weights)
+    if captions is not None:
+        metrics |= _retrieval(detector, scored, captions, weights)
+    chosen = f1s.get("segment_f1_{}", f1s["segment_f1_{}_at_0.5"])
+    return Evaluation(
+        split=split,
+        num_soundscapes=len(soundscapes),
+        soundscapes=soundscapes_digest(soundscapes),
+        num_labels=len(scored.queries),
+        labels_left_out={"auroc_all": auroc_all.num_left_out, "auroc_active": auroc_active.num_left_out},
+        threshold=threshold,
+        metrics={name: metrics[name] for name in TITLES if name in metrics},
+        labels=_label_rows(scored, is_held_out, (auroc_all, auroc_active, chosen.labels), found),
+    )
+
+
+def _auroc(
+    scored: ScoredSplit, weights: Float[np.ndarray, "replicate clip"], is_held_out: Bool[np.ndarray, " label"]
+) -> tuple[LabelMean, LabelMean, dict[str, Metric]]:
+    scores, truth = scored.scores, scored.truth
+    groups = {"": np.ones_like(is_held_out)}
+    if is_held_out.any():
+        groups |= {"_known": ~is_held_out, "_held_out": is_held_out}
+    metrics, means = {}, []
+    for name, active_only in (("auroc_all", False), ("auroc_active", True)):
+        mean = frame_auroc(scores, truth, active_only=active_only)
+        labels, pooled = resampled_auroc(scores, truth, weights, active_only=active_only)
+        for group, chosen in groups.items():
+            value = mean.subset(chosen).macro
+            metrics[f"{name}{group}"] = Metric(value=value, replicates=_mean(labels[chosen]))
+        value = pooled_auroc(scores, truth, active_only=active_only)
+        metrics[f"{name}_pooled"] = Metric(value=value, replicates=pooled)
+        means.append(mean)
+    partial = partial_auroc(scores, truth).macro
+    replicates = _mean(resampled_partial_auroc(scores, truth, weights))
+    return means[0], means[1], {**metrics, "mpauc": Metric(value=partial, replicates=replicates)}
+
+
+def _mean(values: Float[np.ndarray, "label replicate"]) -> Float[np.ndarray, " replicate"]:
+    """Over the labels that have a value."""
+    count = np.isfinite(values).sum(axis=0)
+    result = np.full(values.shape[1], np.nan)
+    np.divide(np.nansum(values, axis=0), count, out=result, where=count > 0)
+    return result
+
+
+def _psds(found: Psds | None, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
+    if found is None:
+        nothing = np.full(len(weights), np.nan)
+        return {name: Metric(value=None, replicates=nothing) for name in ("psds1", "psds1_a", "psds2")}
+    values = {"psds1": found.psds1, "psds1_a": found.psds1_a, "psds2": found.psds2}
+    return {name: Metric(value=value, replicates=found.replicates[name]) for name, value in values.items()}
+
+
+def _f1s(scored: ScoredSplit, threshold: float | None) -> dict[str, F1]:
+    """By a name with a place for macro or micro."""
+    wanted = {"_at_0.5": DEFAULT_THRESHOLD} | ({} if threshold is None else {"": threshold})
+    events = collar_f1(scored.scores, scored.truth, thresholds=tuple(wanted.values()))
+    return {
+        **{f"collar_f1_{{}}{at}": f1 for at, f1 in zip(wanted, events, strict=True)},
+        **{f"segment_f1_{{}}{at}": segment_f1(scored.scores, scored.truth, threshold=t) for at, t in wanted.items()},
+    }
+
+
+def _f1(name: str, f1: F1, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
+    macro, micro = f1.resampled(weights)
+    return {
+        name.format("macro"): Metric(value=f1.macro, replicates=macro),
+        name.format("micro"): Metric(value=f1.micro, replicates=micro),
+    }
+
+
+def _captions(folder: DatasetFolder, caption_set: str, soundscapes: Sequence[Soundscape]) -> list[tuple[int, str]]:
+    """(row of the soundscape, text) of every caption of these soundscapes."""
+    row = {soundscape.soundscape_id: index for index, soundscape in enumerate(soundscapes)}
+    found = [(row[key], text) for key, text in caption_texts(folder, caption_set) if key in row]
+    if not found:
+        raise FlamError(f"captions {caption_set!r} of {folder.root} hold none for this split; run `flam-cli caption`")
+    return sorted(found)
+
+
+def _retrieval(
+    detector: Detector,
+    scored: ScoredSplit,
+    captions: Sequence[tuple[int, str]],
+    weights: Float[np.ndarray, "replicate clip"],
+) -> dict[str, Metric]:
+    """Among the clips that have a caption. Replicates draw queries; what they are looked for in stays the same."""
+    rows = sorted({row for row, _ in captions})
+    at = {row: index for index, row in enumerate(rows)}
+    texts = [text for _, text in captions]
+    embedded = detector.caption_embeddings(texts)
+    clip_of = np.array([at[row] for row, _ in captions])
+    found: Retrieval = retrieval(scored.embeddings[rows], embedded, clip_of=clip_of, texts=texts)
+    metrics = {}
+    for way in ("text_to_audio", "audio_to_text"):
+        ranking = getattr(found, way)
+        times = weights[:, np.array(rows)[ranking.clip]]
+        for name, values in ranking.by_name().items():
+            with np.errstate(invalid="ignore"):
+                replicates = times @ values / times.sum(axis=1)
+            metrics[f"{way}_{name}"] = Metric(value=float(values.mean()), replicates=replicates)
+    return metrics
+
+
+def _label_rows(
+    scored: ScoredSplit,
+    held_out: Bool[np.ndarray, " label"],
+    values: tuple[LabelMean, LabelMean, LabelMean],
+    psds_result: Psds | None,
+) -> list[LabelRow]:
+    auroc_all, auroc_active, f1 = ([_number(value) for value in mean.per_label] for mean in values)
+    areas = psds_result.per_label if psds_result else {}
+    return [
+        LabelRow(
+            **dataclasses.asdict(query),
+            held_out=bool(held_out[index]),
+            num_soundscapes=int((scored.truth.num_events(index) > 0).sum()),
+            auroc_all=auroc_all[index],
+            auroc_active=auroc_active[index],
+            psds1=areas.get(index),
+            segment_f1=f1[index],
+        )
+        for index, query in enumerate(scored.queries)
+    ]
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def evaluation_table(evaluation: Evaluation, *, title: str = "") -> Table:
+    """The metrics as a table for a terminal."""
+    what = f"{evaluation.num_soundscapes} soundscapes of {evaluation.split}, {evaluation.num_labels} labels"
+    table = Table(title=escape(f"{title}: {what}" if title else what))
+    for column in ("metric", "value", "95 % interval"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for row in _table_rows(evaluation):
+        table.add_row(*row)
+    return table
+
+
+def _table_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
+    for name, metric in evaluation.metrics.items():
+        words = TITLES[name]
+        if "f1" in name and not name.endswith("_at_0.5"):
+            words = words.replace(",", f" at {evaluation.threshold:g}, chosen on validation data,", 1)
+        found = metric.interval
+        yield (
+            words,
+            "-" if metric.value is None else f"{metric.value:.3f}",
+            "" if found is None else f"{found.low:.3f} to {found.high:.3f}",
+        )

@@ -1,0 +1,238 @@
+"""Polyphonic sound detection scores (Bilen et al., ICASSP 2020), from each label's detections at every threshold.
+
+PSDS1 and PSDS2 are DCASE Task 4's. PSDS1_A, without the penalty for labels that are found unequally well, is the
+mean of the labels' own areas: over hundreds of labels PSDS1 is next to nothing.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from evaluation.deltas import Deltas, intersection_deltas
+from evaluation.frame_scores import FrameScores
+from evaluation.truth import Truth
+from manifests.progress import progress
+
+_HOUR = 3600.0
+_STEPS = 500  # of false alarm rates, for replicates
+_AMPLE = 4  # times the most false alarms
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PsdsVariant:
+    """Parameters, by the paper's names: rho_DTC, rho_GTC, rho_CTTC, alpha_CT, alpha_ST and e_max (per hour)."""
+
+    detection_tolerance: float
+    truth_tolerance: float
+    cross_trigger_tolerance: float | None = None
+    cross_trigger_weight: float = 0.0
+    instability_weight: float
+    max_false_alarms: float = 100.0
+
+
+PSDS1 = PsdsVariant(detection_tolerance=0.7, truth_tolerance=0.7, instability_weight=1.0)
+PSDS1_A = dataclasses.replace(PSDS1, instability_weight=0.0)
+PSDS2 = PsdsVariant(
+    detection_tolerance=0.1,
+    truth_tolerance=0.1,
+    cross_trigger_tolerance=0.3,
+    cross_trigger_weight=0.5,
+    instability_weight=1.0,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Roc:
+    """A label's operating points, the best hit rate at each rate of false alarms.
+
+    Args:
+        false_alarms: per hour, rising from 0; cross-triggers included, if they count.
+        hits: share of the label's events that are found, 0 to 1, rising.
+    """
+
+    false_alarms: Float[np.ndarray, " point"]
+    hits: Float[np.ndarray, " point"]
+
+
+def variant_deltas(scores: FrameScores, truth: Truth, label: int, variant: PsdsVariant) -> Deltas:
+    """The changes of one label that a variant counts."""
+    return intersection_deltas(
+        scores,
+        truth,
+        label,
+        detection_tolerance=variant.detection_tolerance,
+        truth_tolerance=variant.truth_tolerance,
+        cross_trigger_tolerance=variant.cross_trigger_tolerance,
+    )
+
+
+def roc(deltas: Deltas, variant: PsdsVariant, *, num_labels: int) -> Roc:
+    """The operating points of one label up to the most false alarms an hour that count.
+
+    Args:
+        deltas: of the label.
+        variant: whose cross-triggers count.
+        num_labels: of which it is one: a cross-trigger's rate is a mean over the others.
+    """
+    is_last = np.append(deltas.score[:-1] != deltas.score[1:], True)[: len(deltas.score)]
+    hits, alarms, crossed = (
+        np.cumsum(changes)[is_last] for changes in (deltas.hits, deltas.false_alarms, deltas.cross_triggers)
+    )
+    rates = alarms / deltas.seconds.sum()
+    if variant.cross_trigger_weight:
+        rates = rates + variant.cross_trigger_weight * crossed / max(num_labels - 1, 1)
+    rates = np.append(0.0, rates * _HOUR)
+    shares = np.append(0.0, hits / max(int(deltas.events.sum()), 1))
+    inside = rates <= variant.max_false_alarms
+    order = np.lexsort((shares[inside], rates[inside]))
+    rates, shares = rates[inside][order], np.maximum.accumulate(shares[inside][order])
+    is_last = np.append(rates[:-1] != rates[1:], True)
+    return Roc(false_alarms=rates[is_last], hits=shares[is_last])
+
+
+def area(found: Roc, variant: PsdsVariant) -> float:
+    """Mean hit rate up to the most false alarms that count: of a label's operating points, its own PSDS."""
+    widths = np.diff(np.append(found.false_alarms, variant.max_false_alarms))
+    return float((found.hits * widths).sum() / variant.max_false_alarms)
+
+
+def combined(rocs: list[Roc], *, instability_weight: float) -> Roc:
+    """Mean of the labels' hit rates less so many of their standard deviations, never below 0."""
+    rates = np.unique(np.concatenate([found.false_alarms for found in rocs]))
+    total, squares = np.zeros(len(rates)), np.zeros(len(rates))
+    for found in rocs:  # one at a time: hundreds of labels have many thousand rates together
+        at_rates = found.hits[np.searchsorted(found.false_alarms, rates, side="right") - 1]
+        total += at_rates
+        squares += at_rates**2
+    mean = total / len(rocs)
+    deviation = np.sqrt(np.maximum(squares / len(rocs) - mean**2, 0.0))
+    return Roc(false_alarms=rates, hits=np.maximum(mean - instability_weight * deviation, 0.0))
+
+
+def psds(rocs: list[Roc], variant: PsdsVariant) -> float:
+    """The area under the combined operating points, 0 to 1."""
+    return area(combined(rocs, instability_weight=variant.instability_weight), variant)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measured:
+    """All labels that have an event, by one variant's counting.
+
+    Args:
+        rocs: operating points by the label's position.
+        hits: over rates of false alarms, the mean of the labels' hit rates in each replicate; NaN where undefined.
+        spread: their standard deviation.
+    """
+
+    rocs: dict[int, Roc]
+    hits: Float[np.ndarray, "replicate step"]
+    spread: Float[np.ndarray, "replicate step"]
+
+    def resampled(self, variant: PsdsVariant) -> Float[np.ndarray, " replicate"]:
+        """The variant's PSDS in each replicate."""
+        hits: Float[np.ndarray, "replicate step"] = self.hits - variant.instability_weight * self.spread
+        return np.asarray(np.maximum(hits, 0.0).mean(axis=1))
+
+
+def measure(
+    scores: FrameScores,
+    truth: Truth,
+    variant: PsdsVariant,
+    *,
+    weights: Float[np.ndarray, "replicate clip"] | None = None,
+) -> Measured:
+    """Each label's operating points, and those of replicates that count each clip as often as the weights say.
+
+    In replicates hit rates are taken in the middle of each of many equal steps of false alarms, and a cross-trigger
+    counts as much as in the clips as they are.
+    """
+    weights = np.zeros((0, len(scores.clips)), np.float32) if weights is None else weights
+    steps = (np.arange(_STEPS) + 0.5) * variant.max_false_alarms / _STEPS
+    labels = [label for label in range(truth.num_labels) if truth.num_events(label).any()]
+    rocs: dict[int, Roc] = {}
+    total, squares = np.zeros((2, len(weights), _STEPS))
+    count = np.zeros((len(weights), 1))
+    with progress("detections", len(labels)) as advance:
+        for label in labels:
+            deltas = variant_deltas(scores, truth, label, variant)
+            rocs[label] = roc(deltas, variant, num_labels=len(labels))
+            for row, weight in enumerate(weights):
+                if (events := float(weight @ deltas.events)) > 0:
+                    hits = _resampled_hits(deltas, weight, steps, variant, num_labels=len(labels)) / events
+                    total[row] += hits
+                    squares[row] += hits**2
+                    count[row] += 1
+            advance()
+    with np.errstate(invalid="ignore"):
+        mean = total / count
+        return Measured(rocs=rocs, hits=mean, spread=np.sqrt(np.maximum(squares / count - mean**2, 0.0)))
+
+
+def _resampled_hits(
+    deltas: Deltas,
+    weight: Float[np.ndarray, " clip"],
+    steps: Float[np.ndarray, " step"],
+    variant: PsdsVariant,
+    *,
+    num_labels: int,
+) -> Float[np.ndarray, " step"]:
+    """The most events found at each rate of false alarms, each clip counted as often as its weight says."""
+    crossed = variant.cross_trigger_weight / max(num_labels - 1, 1) * deltas.cross_triggers
+    worth = deltas.false_alarms / float(weight @ deltas.seconds) + crossed
+    # what is counted beyond a multiple of the most false alarms is nearly never needed, and is nearly everything
+    beyond = np.flatnonzero(
+        np.cumsum(deltas.false_alarms) * _HOUR > _AMPLE * variant.max_false_alarms * deltas.seconds.sum()
+    )
+    for stop in (int(beyond[0]) + 1 if len(beyond) else len(worth), len(worth)):
+        score, times = deltas.score[:stop], weight[deltas.clip[:stop]].astype(np.float64)
+        is_last = np.append(score[:-1] != score[1:], stop == len(worth))[:stop]
+        rates = np.cumsum(times * worth[:stop])[is_last] * _HOUR
+        if stop == len(worth) or (len(rates) and rates[-1] > variant.max_false_alarms):
+            break
+    found = np.cumsum(times * deltas.hits[:stop])[is_last]
+    place = np.searchsorted(steps, rates - 1e-9, side="left")  # the first step at which a point is allowed
+    best = np.zeros(len(steps) + 1)
+    np.maximum.at(best, np.minimum(place, len(steps)), found)
+    return np.maximum.accumulate(best[:-1])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Psds:
+    """Areas under the PSD ROC, 0 to 1, and those of replicates."""
+
+    psds1: float
+    psds1_a: float
+    psds2: float
+    per_label: dict[int, float]  # PSDS1's area of each label that has an event, by its position
+    curve: Roc  # the mean of PSDS1's hit rates, to draw
+    replicates: dict[str, Float[np.ndarray, " replicate"]]
+
+
+def detection_scores(
+    scores: FrameScores, truth: Truth, *, weights: Float[np.ndarray, "replicate clip"] | None = None
+) -> Psds | None:
+    """PSDS1, PSDS1_A and PSDS2; None without an event of a label that is known.
+
+    Args:
+        scores: of all clips.
+        truth: of the same.
+        weights: how often each replicate counts each clip; none without.
+    """
+    strict = measure(scores, truth, PSDS1, weights=weights)
+    if not strict.rocs:
+        return None
+    loose = measure(scores, truth, PSDS2, weights=weights)
+    rocs = list(strict.rocs.values())
+    return Psds(
+        psds1=psds(rocs, PSDS1),
+        psds1_a=psds(rocs, PSDS1_A),
+        psds2=psds(list(loose.rocs.values()), PSDS2),
+        per_label={label: area(found, PSDS1) for label, found in strict.rocs.items()},
+        curve=combined(rocs, instability_weight=0.0),
+        replicates={
+            "psds1": strict.resampled(PSDS1),
+            "psds1_a": strict.resampled(PSDS1_A),
+            "psds2": loose.resampled(PSDS2),
+        },
+    )

@@ -1,0 +1,109 @@
+"""Intervals: each replicate is the metric of the clips it draws, and intervals are as wide as theory says."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scored_arrays import truth_of_spans
+from test_evaluation_metrics import random_spans
+
+from evaluation.bootstrap import clip_weights, interval
+from evaluation.event_f1 import collar_f1
+from evaluation.frame_auroc import frame_auroc, pooled_auroc, resampled_auroc
+from evaluation.frame_scores import FrameScores
+from evaluation.psds import PSDS1, PSDS1_A, area, measure, psds
+from evaluation.segments import partial_auroc, resampled_partial_auroc, segment_f1
+from evaluation.truth import Truth
+
+HOP, DURATIONS = 0.1, [10.0, 7.3, 10.0, 4.0, 10.0, 6.0, 9.0, 10.0]
+
+
+def drawn(scores: FrameScores, truth: Truth, times: np.ndarray) -> tuple[FrameScores, Truth]:
+    """Each clip as often as it was drawn: the slow way."""
+    clips = np.repeat(np.arange(len(times)), times.astype(int)).tolist()
+    parts = [np.asarray(scores.values[:, scores.starts[clip] : scores.starts[clip + 1]]).T for clip in clips]
+    durations = scores.durations[clips].tolist()
+    names = [f"clip {index}" for index in range(len(clips))]
+    result = FrameScores.empty(scores.labels, names, durations, [len(part) for part in parts], dtype=np.float64)
+    for index, clip in enumerate(clips):
+        result.fill(index, scores.edges_of(clip), parts[index])
+    spans = truth_of_spans([truth.by_clip[clip] for clip in clips], durations)
+    return result, dataclasses.replace(spans, known=truth.known[clips])
+
+
+@pytest.fixture(scope="module")
+def replicates():
+    scores, truth = random_spans(0, hop=HOP, durations=DURATIONS)
+    known = np.random.default_rng(1).random((len(DURATIONS), 3)) < 0.9
+    truth = dataclasses.replace(truth, known=known)
+    weights = clip_weights(len(DURATIONS))[:12]
+    return scores, truth, weights, [drawn(scores, truth, row) for row in weights]
+
+
+def test_replicates_draw_as_many_clips_as_there_are_and_always_the_same():
+    weights = clip_weights(50)
+    assert weights.shape == (1000, 50)
+    assert (weights.sum(axis=1) == 50).all()
+    np.testing.assert_array_equal(weights, clip_weights(50))
+    assert abs(weights.var() - 1) < 0.05  # of a Poisson count, nearly
+
+
+@pytest.mark.parametrize("active_only", [False, True])
+def test_resampled_auroc_is_that_of_the_clips_drawn(replicates, active_only):
+    scores, truth, weights, slow = replicates
+    labels, pooled = resampled_auroc(scores, truth, weights, active_only=active_only)
+    expected = [frame_auroc(*part, active_only=active_only).per_label for part in slow]
+    np.testing.assert_allclose(labels.T, expected, atol=1e-6)
+    np.testing.assert_allclose(pooled, [pooled_auroc(*part, active_only=active_only) for part in slow], atol=1e-6)
+
+
+def test_resampled_f1_is_that_of_the_clips_drawn(replicates):
+    scores, truth, weights, slow = replicates
+    events, segments = collar_f1(scores, truth, thresholds=(0.4,))[0], segment_f1(scores, truth, threshold=0.4)
+    for f1, again in (
+        (events, [collar_f1(*part, thresholds=(0.4,))[0] for part in slow]),
+        (segments, [segment_f1(*part, threshold=0.4) for part in slow]),
+    ):
+        macro, micro = f1.resampled(weights)
+        np.testing.assert_allclose(macro, [part.macro for part in again], rtol=1e-6)
+        np.testing.assert_allclose(micro, [part.micro for part in again], rtol=1e-6)
+
+
+def test_resampled_partial_auroc_is_that_of_the_clips_drawn(replicates):
+    scores, truth, weights, slow = replicates
+    # ties are joined by a line, not by a step: never below
+    steps = np.array([partial_auroc(*part).per_label for part in slow])
+    assert (steps - 1e-6 <= resampled_partial_auroc(scores, truth, weights).T)[np.isfinite(steps)].all()
+    fine = dataclasses.replace(scores, values=scores.values + np.random.default_rng(0).random(scores.values.shape) / 50)
+    untied = resampled_partial_auroc(fine, truth, weights)
+    expected = [partial_auroc(*drawn(fine, truth, row)).per_label for row in weights]
+    np.testing.assert_allclose(untied.T, expected, atol=1e-6)
+
+
+def test_resampled_psds_is_that_of_the_clips_drawn(replicates):
+    scores, truth, weights, slow = replicates
+    wide = dataclasses.replace(PSDS1, max_false_alarms=2000.0)
+    found = measure(scores, truth, wide, weights=weights)
+    for variant in (PSDS1, PSDS1_A):
+        variant = dataclasses.replace(variant, max_false_alarms=2000.0)
+        expected = [psds(list(measure(*part, variant).rocs.values()), variant) for part in slow]
+        np.testing.assert_allclose(found.resampled(variant), expected, atol=2e-3)
+        assert np.ptp(expected) > 0.02
+    everything = measure(scores, truth, wide, weights=np.ones((1, len(DURATIONS)), np.float32))
+    assert everything.resampled(dataclasses.replace(wide, instability_weight=0.0))[0] == pytest.approx(
+        np.mean([area(roc, wide) for roc in everything.rocs.values()]), abs=1e-3
+    )
+
+
+def test_an_interval_is_as_wide_as_theory_says():
+    values = np.random.default_rng(0).random(400)
+    weights = clip_weights(400)
+    found = interval(weights @ values / 400)
+    error = 1.96 * values.std() / np.sqrt(400)
+    assert (found.low, found.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=error / 5)
+
+
+def test_a_metric_that_is_mostly_undefined_has_no_interval():
+    assert interval(np.full(10, np.nan)) is None
+    assert interval(np.r_[np.full(6, np.nan), np.ones(4)]) is None
+    assert interval(np.r_[np.full(4, np.nan), np.ones(6)]).low == 1.0
