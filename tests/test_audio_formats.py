@@ -20,7 +20,7 @@ from training.detect import Detector
 from training.loop import train
 
 RECIPE = Recipe(name="test", duration=2.0, split=Shares(train=0.5, valid=0.3, test=0.2), tilt_db=1.0)
-TINY = ModelConfig(channels=(4, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
+TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 SHORT = TrainConfig(model=TINY, steps=4, batch_size=4, clip_duration=2.0, warmup_steps=2, evaluate_every=2)
 FORMATS = ("wav", "flac", "shards", "none")
 

@@ -19,7 +19,7 @@ from training.config import ModelConfig, TrainConfig
 from training.detect import Detector
 from training.loop import train
 
-TINY = ModelConfig(channels=(4, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
+TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 SHORT = TrainConfig(model=TINY, steps=6, batch_size=4, clip_duration=2.0, warmup_steps=2, evaluate_every=3)
 
 

@@ -93,3 +93,17 @@ def test_the_level_of_a_recording_does_not_matter(model: FlamModel) -> None:
     loud, _ = model.embed_audio(samples)
     quiet, _ = model.embed_audio(0.05 * samples)
     assert torch.allclose(loud, quiet, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"channels": (4, 8, 8, 8)}, "channels must be multiples of 8"),  # the heap is lost on some CPUs
+        ({"channels": (0, 8, 8, 8)}, "channels must be multiples of 8"),
+        ({"width": 30, "num_heads": 4}, "multiple of num_heads"),
+        ({"num_mels": 40}, "and num_mels of 16"),
+    ],
+)
+def test_sizes_that_the_layers_cannot_have_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ModelConfig(**settings)
