@@ -418,9 +418,8 @@ def evaluate(
                 detector,
                 folder,
                 split=split,
-                threshold=detector.card.threshold,
+                trained=detector.card.trained(),
                 caption_set=chosen,
-                known_clusters=detector.card.trained_clusters,
                 limit=limit,
                 work=work,
             )

@@ -49,7 +49,7 @@ def run(out: Path, *, seed: int, workers: int) -> None:
     say("5. Evaluation on soundscapes whose sounds were never trained on")
     detector, folder = Detector.load(out / "run"), DatasetFolder.open(out / "data")
     work = out / "run" / "evaluations" / "data-test"
-    result = evaluate(detector, folder, threshold=detector.card.threshold, caption_set="template", work=work)
+    result = evaluate(detector, folder, trained=detector.card.trained(), caption_set="template", work=work)
     keep(work, result, data=folder.root, limit=None)
     Console().print(evaluation_table(result))
     _detect(detector, folder, out / "detections.png")

@@ -39,8 +39,9 @@ from curation.runner import available_cores
 from curation.templates import template_caption
 from curation.wording import wording
 from evaluation.frame_auroc import frame_auroc
+from evaluation.queries import split_queries
 from evaluation.retrieval import retrieval
-from evaluation.scored import ScoredSplit, collect_scores, split_queries, split_soundscapes
+from evaluation.scored import ScoredSplit, collect_scores, split_soundscapes
 from manifests.audio import Source
 from manifests.schema import Caption, Phrase, Soundscape
 from manifests.store import DatasetFolder, read_json, read_rows, write_json, write_rows

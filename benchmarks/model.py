@@ -10,6 +10,7 @@ The last line is one JSON object.
 
 import argparse
 import csv
+import dataclasses
 import json
 import os
 import subprocess
@@ -89,8 +90,8 @@ def measured(
     run = out / f"run-{name}"
     report = train(data.root, run, config)
     detector = Detector.load(run)
-    threshold = detector.card.threshold
-    result = evaluate(detector, test, threshold=threshold, caption_set="template", known_clusters=known)
+    trained = dataclasses.replace(detector.card.trained(), clusters=known)
+    result = evaluate(detector, test, trained=trained, caption_set="template")
     write_json(run / "metrics.json", result.to_dict())
     console = Console(width=100)
     console.print(f"{name}: {report.steps} steps, {report.seconds / 60:.1f} min, kept {report.best}", highlight=False)

@@ -1,7 +1,7 @@
 """A detector on a split of a dataset: scores of every soundscape and label once, and all metrics from them."""
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from evaluation.bootstrap import Interval, clip_weights, interval
+from evaluation.calibration import calibration
 from evaluation.event_f1 import collar_f1
 from evaluation.f1 import F1
+from evaluation.false_alarms import false_alarms
 from evaluation.frame_auroc import frame_auroc, pooled_auroc, resampled_auroc
 from evaluation.label_mean import LabelMean
 from evaluation.psds import Psds, detection_scores
+from evaluation.queries import UNTRAINED, Trained
 from evaluation.retrieval import MAP_AT, RECALL_AT, Retrieval, retrieval
 from evaluation.scored import Detector, ScoredSplit, collect_scores, soundscapes_digest, split_soundscapes
-from evaluation.segments import partial_auroc, resampled_partial_auroc, segment_f1
+from evaluation.segments import best_threshold, partial_auroc, resampled_partial_auroc, segment_f1
 from manifests.captions import caption_texts
 from manifests.errors import FlamError
 from manifests.schema import Soundscape
@@ -26,7 +29,12 @@ from manifests.store import DatasetFolder
 
 DEFAULT_THRESHOLD = 0.5
 
-_GROUPS = {"": "", "_known": ", known labels", "_held_out": ", held-out labels"}
+_GROUPS = {
+    "": "",
+    "_known": ", known labels",
+    "_held_out": ", held-out labels",
+    "_unseen_wordings": ", known labels by unseen wordings",
+}
 _RETRIEVED = {**{f"recall_at_{k}": f"recall at {k}" for k in RECALL_AT}, f"map_at_{MAP_AT}": f"mAP at {MAP_AT}"}
 # Metrics in the order of the table, by what they are called there
 TITLES = {
@@ -46,6 +54,12 @@ TITLES = {
     "collar_f1_micro_at_0.5": "event F1 at 0.5, all events",
     "segment_f1_macro_at_0.5": "1-s F1 at 0.5, mean of labels",
     "segment_f1_micro_at_0.5": "1-s F1 at 0.5, all segments",
+    "segment_f1_macro_oracle": "1-s F1, mean of labels, threshold chosen on this split (oracle)",
+    "ece": "expected calibration error of frames",
+    "brier": "Brier score of frames",
+    "brier_of_prior": "Brier score of always saying how common sounds are",
+    "false_alarms_per_hour": "false alarms an hour and label that isn't there",
+    "false_alarms_per_hour_near_misses": "false alarms an hour and near miss of a label that is there",
     **{f"text_to_audio_{name}": f"text to audio {words}" for name, words in _RETRIEVED.items()},
     **{f"audio_to_text_{name}": f"audio to text {words}" for name, words in _RETRIEVED.items()},
 }
@@ -68,10 +82,10 @@ class LabelRow:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A value from 0 to 1, None where it is undefined, and what it would be on other clips of the kind."""
+    """A value, None where it is undefined, and what it would be on other clips of the kind."""
 
     value: float | None
-    replicates: Float[np.ndarray, " replicate"]
+    replicates: Float[np.ndarray, " replicate"]  # all NaN for what has no interval
 
     @property
     def interval(self) -> Interval | None:
@@ -128,9 +142,8 @@ def evaluate(
     folder: DatasetFolder,
     *,
     split: str = "test",
-    threshold: float | None = None,
+    trained: Trained = UNTRAINED,
     caption_set: str | None = None,
-    known_clusters: Collection[str] | None = None,
     limit: int | None = None,
     work: Path | None = None,
 ) -> Evaluation:
@@ -140,24 +153,28 @@ def evaluate(
         detector: the model.
         folder: the dataset.
         split: train, valid or test.
-        threshold: for F1s beside those at 0.5; choose it on the validation split.
+        trained: what the model was trained with. AUROC is then also given for its labels, for others, and for unseen
+            wordings; F1s also at its threshold.
         caption_set: captions to measure retrieval with.
-        known_clusters: those that the model was trained on; AUROC is then also given for them and for the others.
         limit: only the first soundscapes.
         work: folder that keeps the scores, and from which a run that was stopped goes on; None holds them in memory.
     """
     soundscapes = split_soundscapes(folder, split, limit=limit)
     captions = _captions(folder, caption_set, soundscapes) if caption_set is not None else None
-    scored = collect_scores(detector, folder, soundscapes, work=work)
+    scored = collect_scores(detector, folder, soundscapes, trained=trained, work=work)
     weights = clip_weights(len(soundscapes))
-    known = {query.cluster for query in scored.queries} if known_clusters is None else set(known_clusters)
-    is_held_out = np.array([query.cluster not in known for query in scored.queries])
+    known = {query.cluster for query in scored.labels} if trained.clusters is None else set(trained.clusters)
+    is_held_out = np.array([query.cluster not in known for query in scored.labels])
+    threshold = trained.threshold
     auroc_all, auroc_active, metrics = _auroc(scored, weights, is_held_out)
     found = detection_scores(scored.scores, scored.truth, weights=weights)
     metrics |= _psds(found, weights)
     f1s = _f1s(scored, threshold)
     for name, f1 in f1s.items():
         metrics |= _f1(name, f1, weights)
+    metrics |= _oracle(scored, weights)
+    metrics |= _calibration(scored, weights)
+    metrics |= _false_alarms(scored, DEFAULT_THRESHOLD if threshold is None else threshold, weights)
     if captions is not None:
         metrics |= _retrieval(detector, scored, captions, weights)
     chosen = f1s.get("segment_f1_{}", f1s["segment_f1_{}_at_0.5"])
@@ -165,7 +182,7 @@ def evaluate(
         split=split,
         num_soundscapes=len(soundscapes),
         soundscapes=soundscapes_digest(soundscapes),
-        num_labels=len(scored.queries),
+        num_labels=len(scored.labels),
         labels_left_out={"auroc_all": auroc_all.num_left_out, "auroc_active": auroc_active.num_left_out},
         threshold=threshold,
         metrics={name: metrics[name] for name in TITLES if name in metrics},
@@ -190,6 +207,13 @@ def _auroc(
         value = pooled_auroc(scores, truth, active_only=active_only)
         metrics[f"{name}_pooled"] = Metric(value=value, replicates=pooled)
         means.append(mean)
+    wordings, label_of = scored.of_kind("wording")
+    if label_of:
+        of_labels = truth.take(label_of)
+        for name, active_only in (("auroc_all", False), ("auroc_active", True)):
+            mean = frame_auroc(wordings, of_labels, active_only=active_only, among=truth)
+            labels, _ = resampled_auroc(wordings, of_labels, weights, active_only=active_only, among=truth)
+            metrics[f"{name}_unseen_wordings"] = Metric(value=mean.macro, replicates=_mean(labels))
     partial = partial_auroc(scores, truth).macro
     replicates = _mean(resampled_partial_auroc(scores, truth, weights))
     return means[0], means[1], {**metrics, "mpauc": Metric(value=partial, replicates=replicates)}
@@ -219,6 +243,34 @@ def _f1s(scored: ScoredSplit, threshold: float | None) -> dict[str, F1]:
         **{f"collar_f1_{{}}{at}": f1 for at, f1 in zip(wanted, events, strict=True)},
         **{f"segment_f1_{{}}{at}": segment_f1(scored.scores, scored.truth, threshold=t) for at, t in wanted.items()},
     }
+
+
+def _oracle(scored: ScoredSplit, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
+    """What the best threshold for this very split would give: how much a threshold costs, never a result."""
+    f1 = segment_f1(scored.scores, scored.truth, threshold=best_threshold(scored.scores, scored.truth))
+    return {"segment_f1_macro_oracle": Metric(value=f1.macro, replicates=f1.resampled(weights)[0])}
+
+
+def _calibration(scored: ScoredSplit, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
+    found, once = calibration(scored.scores, scored.truth), np.ones((1, weights.shape[1]), np.float32)
+    return {
+        "ece": Metric(value=_number(found.expected_error(once)[0]), replicates=found.expected_error(weights)),
+        "brier": Metric(value=_number(found.brier(once)[0]), replicates=found.brier(weights)),
+        "brier_of_prior": Metric(value=found.brier_of_prior(), replicates=np.full(len(weights), np.nan)),
+    }
+
+
+def _false_alarms(
+    scored: ScoredSplit, threshold: float, weights: Float[np.ndarray, "replicate clip"]
+) -> dict[str, Metric]:
+    """Of labels where they are known to be absent, and of near misses where what they are near to sounds."""
+    absent = scored.truth.absent
+    found = {"false_alarms_per_hour": false_alarms(scored.scores, absent, threshold=threshold)}
+    near, label_of = scored.of_kind("near miss")
+    if label_of:
+        there = (scored.truth.known & ~absent)[:, label_of]
+        found["false_alarms_per_hour_near_misses"] = false_alarms(near, there, threshold=threshold)
+    return {name: Metric(value=alarms.per_hour, replicates=alarms.resampled(weights)) for name, alarms in found.items()}
 
 
 def _f1(name: str, f1: F1, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
@@ -272,7 +324,9 @@ def _label_rows(
     areas = psds_result.per_label if psds_result else {}
     return [
         LabelRow(
-            **dataclasses.asdict(query),
+            cluster=query.cluster,
+            label=query.label,
+            phrase=query.phrase,
             held_out=bool(held_out[index]),
             num_soundscapes=int((scored.truth.num_events(index) > 0).sum()),
             auroc_all=auroc_all[index],
@@ -280,7 +334,7 @@ def _label_rows(
             psds1=areas.get(index),
             segment_f1=f1[index],
         )
-        for index, query in enumerate(scored.queries)
+        for index, query in enumerate(scored.labels)
     ]
 
 
@@ -302,7 +356,7 @@ def evaluation_table(evaluation: Evaluation, *, title: str = "") -> Table:
 def _table_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     for name, metric in evaluation.metrics.items():
         words = TITLES[name]
-        if "f1" in name and not name.endswith("_at_0.5"):
+        if name in ("collar_f1_macro", "collar_f1_micro", "segment_f1_macro", "segment_f1_micro"):
             words = words.replace(",", f" at {evaluation.threshold:g}, chosen on validation data,", 1)
         found = metric.interval
         yield (

@@ -36,7 +36,7 @@ def auroc(positives: Float[np.ndarray, " positive"], negatives: Float[np.ndarray
     return float((below.mean() + not_above.mean()) / (2 * len(negatives)))
 
 
-def frame_auroc(scores: FrameScores, truth: Truth, *, active_only: bool) -> LabelMean:
+def frame_auroc(scores: FrameScores, truth: Truth, *, active_only: bool, among: Truth | None = None) -> LabelMean:
     """AUROC of each label over the windows of all clips in which it is known.
 
     Args:
@@ -44,8 +44,10 @@ def frame_auroc(scores: FrameScores, truth: Truth, *, active_only: bool) -> Labe
         truth: of the same clips and labels.
         active_only: count as negatives only windows in which some other label sounds. It asks which sound, not whether
             there is one, and is the number that shows open-vocabulary skill.
+        among: whose labels these others are; the same truth's, if it isn't given.
     """
-    found = [auroc(label.positives, label.negatives) for label in _frames(scores, truth, active_only=active_only)]
+    parts = _frames(scores, truth, active_only=active_only, among=among)
+    found = [auroc(label.positives, label.negatives) for label in parts]
     return LabelMean(per_label=np.array(found))
 
 
@@ -66,7 +68,12 @@ def pooled_auroc(scores: FrameScores, truth: Truth, *, active_only: bool) -> flo
 
 
 def resampled_auroc(
-    scores: FrameScores, truth: Truth, weights: Float[np.ndarray, "replicate clip"], *, active_only: bool
+    scores: FrameScores,
+    truth: Truth,
+    weights: Float[np.ndarray, "replicate clip"],
+    *,
+    active_only: bool,
+    among: Truth | None = None,
 ) -> tuple[Float[np.ndarray, "label replicate"], Float[np.ndarray, " replicate"]]:
     """AUROC of each label and pooled, each clip counted as often as the weights say; NaN where undefined.
 
@@ -76,7 +83,7 @@ def resampled_auroc(
     every = bin_edges(np.asarray(scores.values[:, :: max(scores.values.shape[1] // 10_000, 1)]).ravel())
     together = np.zeros((2, num_clips, NUM_BINS), dtype=np.float32)
     labels = np.full((truth.num_labels, len(weights)), np.nan)
-    for label, found in enumerate(_frames(scores, truth, active_only=active_only)):
+    for label, found in enumerate(_frames(scores, truth, active_only=active_only, among=among)):
         parts = ((found.positives, found.positive_clips), (found.negatives, found.negative_clips))
         for index, part in enumerate(parts):
             together[index] += by_clip_and_bin(*part, every, num_clips=num_clips)
@@ -87,10 +94,10 @@ def resampled_auroc(
     return labels, weighted_auroc(weights @ together[0], weights @ together[1])
 
 
-def _frames(scores: FrameScores, truth: Truth, *, active_only: bool) -> Iterator[Frames]:
+def _frames(scores: FrameScores, truth: Truth, *, active_only: bool, among: Truth | None = None) -> Iterator[Frames]:
     """One label at a time."""
     clips = scores.clip_of_window
-    eligible = truth.any_active(scores) if active_only else np.ones(len(clips), dtype=bool)
+    eligible = (among or truth).any_active(scores) if active_only else np.ones(len(clips), dtype=bool)
     for label in range(truth.num_labels):
         values, known, sounds = scores.values[label], truth.known[:, label][clips], truth.active(label, scores)
         positive, negative = known & sounds, known & eligible & ~sounds

@@ -124,6 +124,10 @@ class FrameScores:
         about |= {"labels": self.labels, "identity": identity, "num_done": num_done}
         write_json(folder / ABOUT, about)
 
+    def rows(self, chosen: slice) -> "FrameScores":
+        """Those of some labels, without copying."""
+        return dataclasses.replace(self, labels=self.labels[chosen], values=self.values[chosen])
+
     def edges_of(self, clip: int) -> Float[np.ndarray, " edge"]:
         """Of a clip's windows, in seconds."""
         return self.edges[self._edges_of(clip)]

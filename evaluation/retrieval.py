@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+from evaluation.queries import normalised
 
 RECALL_AT = (1, 5, 10)
 MAP_AT = 10
@@ -43,11 +44,6 @@ class Retrieval:
 
     text_to_audio: Ranking
     audio_to_text: Ranking
-
-
-def normalised(caption: str) -> str:
-    """A caption without the differences that don't make it another: case, spaces, the full stop at its end."""
-    return " ".join(unicodedata.normalize("NFKC", caption).casefold().split()).rstrip(" .!")
 
 
 def retrieval(

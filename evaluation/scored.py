@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evaluation.frame_scores import ABOUT, FrameScores
+from evaluation.queries import UNTRAINED, Kind, Query, Trained, split_queries
 from evaluation.truth import Span, Truth, clipped
 from manifests.audio import Source
 from manifests.errors import FlamError
@@ -45,22 +46,35 @@ class Detector(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Query:
-    """One label of a split: a cluster, and the phrase that the detector is asked for it."""
-
-    cluster: str
-    label: str
-    phrase: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoredSplit:
-    """The clips of a split, scored for the same queries, beside the truth. Query i is label i of both."""
+    """The clips of a split, scored for the same queries, beside the truth.
+
+    Args:
+        queries: those for labels, then others.
+        others: scores of the others.
+        scores: of the queries for labels.
+        truth: of the labels.
+        embeddings: of the clips.
+    """
 
     queries: list[Query]
     scores: FrameScores
+    others: FrameScores
     truth: Truth
     embeddings: Float[np.ndarray, "clip dim"]
+
+    @property
+    def labels(self) -> list[Query]:
+        """The queries for labels: query i is label i of scores and truth."""
+        return self.queries[: len(self.scores.labels)]
+
+    def of_kind(self, kind: Kind) -> tuple[FrameScores, list[int]]:
+        """The scores of all queries of another kind, and the label that each is of."""
+        rest = self.queries[len(self.scores.labels) :]
+        rows = [row for row, query in enumerate(rest) if query.kind == kind]
+        label_of = {query.cluster: label for label, query in enumerate(self.labels)}
+        chosen = slice(rows[0], rows[-1] + 1) if rows else slice(0, 0)  # they lie side by side
+        return self.others.rows(chosen), [label_of[rest[row].cluster] for row in rows]
 
 
 def split_soundscapes(folder: DatasetFolder, split: str, *, limit: int | None = None) -> list[Soundscape]:
@@ -80,7 +94,12 @@ def split_soundscapes(folder: DatasetFolder, split: str, *, limit: int | None = 
 
 
 def collect_scores(
-    detector: Detector, folder: DatasetFolder, soundscapes: Sequence[Soundscape], *, work: Path | None = None
+    detector: Detector,
+    folder: DatasetFolder,
+    soundscapes: Sequence[Soundscape],
+    *,
+    trained: Trained = UNTRAINED,
+    work: Path | None = None,
 ) -> ScoredSplit:
     """Scores and truth of soundscapes for every cluster that occurs in them as an event.
 
@@ -88,11 +107,12 @@ def collect_scores(
         detector: the model.
         folder: the dataset.
         soundscapes: of it.
+        trained: what the detector was trained with; it is asked for other wordings of these too.
         work: a folder for the scores, which stay there, and from which a run that was stopped goes on; None holds
             them in memory.
     """
     phrases = folder.phrases() if folder.phrases_path.exists() else []
-    queries = split_queries(soundscapes, phrases)
+    queries = split_queries(soundscapes, phrases, trained)
     if not queries:
         raise FlamError(f"the {len(soundscapes)} soundscapes of {folder.root} to evaluate hold no event to look for")
     texts = [query.phrase for query in queries]
@@ -111,8 +131,14 @@ def collect_scores(
                 _save_embeddings(work, embeddings)
                 scores.mark(work, identity=identity, num_done=clip + 1)
                 marked = time.monotonic()
-    truth = split_truth(soundscapes, queries, phrases)
-    return ScoredSplit(queries=queries, scores=scores, truth=truth, embeddings=np.stack(embeddings))
+    labels = [query for query in queries if query.kind == "label"]
+    return ScoredSplit(
+        queries=queries,
+        scores=scores.rows(slice(0, len(labels))),
+        others=scores.rows(slice(len(labels), len(queries))),
+        truth=split_truth(soundscapes, labels, phrases),
+        embeddings=np.stack(embeddings),
+    )
 
 
 def _begun(
@@ -125,7 +151,7 @@ def _begun(
             embeddings = np.load(work / _EMBEDDINGS, allow_pickle=False)
             return scores, list(embeddings[:num_done]), num_done
     scores = FrameScores.empty(
-        [query.cluster for query in queries],
+        [query.name for query in queries],
         [soundscape.soundscape_id for soundscape in soundscapes],
         [soundscape.duration for soundscape in soundscapes],
         [num_frames(soundscape.duration, hop) for soundscape in soundscapes],
@@ -146,10 +172,10 @@ def _identity(detector: Detector, soundscapes: Sequence[Soundscape], queries: Se
 
 
 def soundscapes_digest(soundscapes: Sequence[Soundscape]) -> str:
-    """The same for the same rows in the same order."""
+    """The same for the same rows in the same order, wherever and in whatever format their audio is."""
     digest = hashlib.sha256()
     for soundscape in soundscapes:
-        digest.update(repr(soundscape).encode())
+        digest.update(repr(dataclasses.replace(soundscape, audio_path="")).encode())
     return digest.hexdigest()
 
 
@@ -170,27 +196,6 @@ def split_truth(soundscapes: Sequence[Soundscape], queries: Sequence[Query], phr
             if cluster in label_of:
                 rows += [(label_of[cluster], clip, *span) for span in clipped(found, soundscape.duration)]
     return Truth.of(rows, known)
-
-
-def split_queries(soundscapes: Sequence[Soundscape], phrases: Sequence[Phrase]) -> list[Query]:
-    """One query per cluster of the events: its first phrase of origin "label", else the words of its label."""
-    wording: dict[str, str] = {}
-    for phrase in phrases:
-        if phrase.origin == "label":
-            wording.setdefault(phrase.cluster, phrase.phrase)
-    labels: dict[str, str] = {}
-    for soundscape in soundscapes:
-        for event in soundscape.events:
-            labels[event.cluster] = min(event.label, labels.get(event.cluster, event.label))
-    return [
-        Query(cluster=cluster, label=label, phrase=wording.get(cluster) or label_words(label))
-        for cluster, label in sorted(labels.items())
-    ]
-
-
-def label_words(label: str) -> str:
-    """A label as words: `Car_horn` is asked as "car horn"."""
-    return " ".join(label.replace("_", " ").split()).lower() or label
 
 
 def _unknown_clusters(soundscape: Soundscape, ancestors: Mapping[str, frozenset[str]]) -> set[str]:

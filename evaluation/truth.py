@@ -44,6 +44,18 @@ class Truth:
             offset=np.array(offset, dtype=float),
         )
 
+    def take(self, labels: Sequence[int]) -> "Truth":
+        """Of some labels, each perhaps several times: label i is then that of `labels[i]`."""
+        rows = [np.arange(self._rows(label).start, self._rows(label).stop) for label in labels]
+        at = np.concatenate([*rows, np.zeros(0, np.int64)]).astype(np.int64)
+        return Truth(
+            known=self.known[:, labels],
+            label=np.repeat(np.arange(len(labels)), [len(part) for part in rows]),
+            clip=self.clip[at],
+            onset=self.onset[at],
+            offset=self.offset[at],
+        )
+
     @property
     def num_labels(self) -> int:
         """How many labels there are, with events or without."""
@@ -53,6 +65,14 @@ class Truth:
         """In each clip in which the label is known."""
         counts = np.bincount(self.clip[self._rows(label)], minlength=len(self.known))
         return np.where(self.known[:, label], counts, 0)
+
+    @property
+    def absent(self) -> Bool[np.ndarray, "clip label"]:
+        """In which clips each label is known not to sound."""
+        sounds: Bool[np.ndarray, "clip label"] = np.zeros_like(self.known)
+        sounds[self.clip, self.label] = True
+        absent: Bool[np.ndarray, "clip label"] = self.known & ~sounds
+        return absent
 
     def clips_of(self, label: int) -> dict[int, list[Span]]:
         """The spans of a label, for each clip that has one, known or not."""

@@ -62,7 +62,7 @@ def test_the_same_model_is_trained_and_measured(
         train(folder.root, tmp_path / name, SHORT, render=render)
         weights.append(load_tensors(tmp_path / name / "checkpoints" / "last.safetensors")[0])
         detector = Detector.load(tmp_path / name)
-        found = evaluate(detector, folder, split="test", threshold=0.5, caption_set="template")
+        found = evaluate(detector, folder, split="test", caption_set="template")
         results.append(found.to_dict())
     for other, result in zip(weights[1:], results[1:], strict=True):
         assert all((other[name] == tensor).all() for name, tensor in weights[0].items())

@@ -13,7 +13,8 @@ from rich.console import Console
 from soundscape_rows import event, soundscape
 
 from evaluation.evaluate import TITLES, evaluate, evaluation_table
-from evaluation.scored import Detector, collect_scores, label_words, split_queries, split_soundscapes
+from evaluation.queries import Trained, label_words, split_queries
+from evaluation.scored import Detector, collect_scores, split_soundscapes
 from evaluation.segments import best_threshold
 from manifests import audio
 from manifests.errors import FlamError
@@ -83,13 +84,16 @@ def small_dataset(root: Path, rows: list[Soundscape], phrases: list[Phrase] | No
 
 def test_an_oracle_gets_everything_right(toy_dataset):
     assert isinstance(Oracle(toy_dataset), Detector)
-    result = evaluate(Oracle(toy_dataset), toy_dataset, threshold=0.3, caption_set="template")
+    result = evaluate(Oracle(toy_dataset), toy_dataset, trained=Trained(threshold=0.3), caption_set="template")
     found = result.to_dict()
     assert (found["num_soundscapes"], found["num_labels"]) == (8, 4)
     assert found["threshold"] == 0.3
-    for name in set(TITLES) - {f"auroc_{of}_{group}" for of in ("all", "active") for group in ("known", "held_out")}:
-        assert found[name] == pytest.approx(1.0), name
-        assert found["intervals"][name] == pytest.approx([1.0, 1.0]), name
+    wrong = {"ece": 0.1, "brier": 0.01, "brier_of_prior": pytest.approx(0.15, abs=0.1), "false_alarms_per_hour": 0.0}
+    for name in [name for name in TITLES if name in found]:
+        assert found[name] == pytest.approx(wrong.get(name, 1.0)), name
+        if name != "brier_of_prior":
+            assert found["intervals"][name] == pytest.approx([wrong.get(name, 1.0)] * 2), name
+    assert len(found["intervals"]) == 28
 
 
 def test_hearing_that_something_sounds_is_chance_over_active_frames(toy_dataset):
@@ -102,7 +106,10 @@ def test_hearing_that_something_sounds_is_chance_over_active_frames(toy_dataset)
 
 def test_metrics_are_json_and_a_table(toy_dataset):
     result = evaluate(
-        Oracle(toy_dataset), toy_dataset, caption_set="template", known_clusters=["low_tone", "high_tone", "warble"]
+        Oracle(toy_dataset),
+        toy_dataset,
+        caption_set="template",
+        trained=Trained(clusters=["low_tone", "high_tone", "warble"]),
     )
     found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert {row["label"]: row["held_out"] for row in found["labels"]}["hiss"] is True
@@ -122,6 +129,39 @@ def test_each_cluster_is_asked_by_its_first_phrase_of_origin_label(tmp_path):
     ]
     queries = split_queries(rows, phrases)
     assert [(query.cluster, query.phrase) for query in queries] == [("Car__horn", "car horn"), ("dog", "dog barking")]
+
+
+def test_labels_are_asked_by_unseen_wordings_and_near_misses_too(tmp_path):
+    """A detector that knows every wording of "dog" but one, and takes a wolf for it."""
+
+    class Deaf(Oracle):
+        def answer(self, row, phrase, num_frames):
+            sounding = super().answer(row, "dog", num_frames)
+            return {"Woof.": np.full_like(sounding, 0.1), "cat": super().answer(row, "cat", num_frames)}.get(
+                phrase, sounding
+            )
+
+    rows = [soundscape("a", [event("dog", (1.0, 2.0))]), soundscape("b", [event("cat", (1.0, 2.0))])]
+    texts = {"label": ["dog"], "template": ["a dog barks"], "model": ["Woof.", "barking", "yelping"]}
+    dogs = [
+        Phrase(phrase=text, label="dog", cluster="dog", origin=origin, ancestors=[], near_misses=["wolf", "fox"])
+        for origin, found in texts.items()
+        for text in found
+    ]
+    folder = small_dataset(tmp_path, rows, dogs)
+    trained = Trained(clusters=["dog"], phrases=["dog", "a  Dog barks", "yelping"])
+    queries = split_queries(rows, dogs, trained)
+    assert [(query.kind, query.phrase) for query in queries] == [
+        ("label", "cat"), ("label", "dog"), ("wording", "Woof."), ("wording", "barking"), ("near miss", "wolf"),
+        ("near miss", "fox"),
+    ]  # fmt: skip
+    assert len({query.name for query in queries}) == 6
+    found = evaluate(Deaf(folder), folder, trained=trained)
+    assert found.value("auroc_active") == 1.0
+    assert found.value("auroc_active_unseen_wordings") == pytest.approx((0.5 + 1.0) / 2)
+    # a soundscape of 10 s with a dog, each near miss once: 360 an hour; without a dog none is counted
+    assert found.value("false_alarms_per_hour_near_misses") == pytest.approx(360.0)
+    assert found.value("false_alarms_per_hour") == 0.0
 
 
 def scored(folder):

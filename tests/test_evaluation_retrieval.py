@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from evaluation.retrieval import normalised, retrieval
+from evaluation.queries import normalised
+from evaluation.retrieval import retrieval
 
 
 def unit(rows):

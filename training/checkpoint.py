@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from evaluation.queries import Trained
 from manifests.errors import FlamError
 from manifests.store import read_json, replacing, write_json
 from training.config import FORMAT_VERSION, ModelConfig, Strict, parse
@@ -22,9 +23,14 @@ class ModelCard(Strict):
     format_version: int = FORMAT_VERSION
     model: ModelConfig
     trained_clusters: tuple[str, ...]
+    trained_phrases: tuple[str, ...] = ()  # by which these were asked in training
     threshold: float  # on probabilities, best on validation data; 0.5 if there was none
     calibration_scale: float = 1.0  # probability = sigmoid(scale * logit + bias), fitted on validation data
     calibration_bias: float = 0.0
+
+    def trained(self) -> Trained:
+        """For evaluation: what is known, held out, and an unseen wording."""
+        return Trained(clusters=self.trained_clusters, phrases=self.trained_phrases, threshold=self.threshold)
 
 
 def device_of(name: str) -> torch.device:

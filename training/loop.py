@@ -111,7 +111,12 @@ class _Run:
     def _validate(self) -> None:
         """Measure the averaged weights; the best so far become the run's model."""
         began = time.monotonic()
-        card = ModelCard(model=self.trainer.config.model, trained_clusters=tuple(self.book.clusters), threshold=0.5)
+        card = ModelCard(
+            model=self.trainer.config.model,
+            trained_clusters=tuple(self.book.clusters),
+            trained_phrases=tuple(sorted({text for texts in self.book.phrases.values() for text in texts})),
+            threshold=0.5,
+        )
         detector = Detector(self.trainer.average, card, device=str(self.trainer.device))
         found = validate(detector, self.folder)
         if found is not None:
