@@ -2,13 +2,18 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 from manifests.errors import FlamError
+from manifests.store import replacing
 
 _FIRST_RATIO = 0.5  # tokens a byte of question before any was counted: English JSON has about 0.3
 _PER_MILLION = 1e-6
+_CALL = re.compile(rb"\d+ \d+")
 
 
 class BudgetSpentError(Exception):
@@ -45,6 +50,48 @@ def question_bytes(messages: Iterable[Mapping[str, str]]) -> int:
     return sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
 
 
+class Ledger:
+    """Tokens of every call that was made for a caption set, whatever became of its answer.
+
+    A line a call: what a killed run spent counts in the next. Made into one line when it is opened.
+
+    Args:
+        path: a file, there or not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[bytes] | None = None
+
+    def total(self) -> tuple[float, float]:
+        """Tokens of questions, and of answers; a line that was cut by a kill is left out."""
+        lines = self.path.read_bytes().splitlines() if self.path.exists() else []
+        calls = [line.split() for line in lines if _CALL.fullmatch(line)]
+        return sum(float(call[0]) for call in calls), sum(float(call[1]) for call in calls)
+
+    def add(self, prompt_tokens: float, completion_tokens: float) -> None:
+        """One call more."""
+        try:
+            if self._file is None:
+                total = self.total()
+                with replacing(self.path) as temporary:
+                    temporary.write_bytes(_line(*total))
+                self._file = self.path.open("ab", buffering=0)
+            self._file.write(_line(prompt_tokens, completion_tokens))
+        except OSError as error:
+            raise FlamError(f"cannot write {self.path}: {error.strerror}; what was answered before is kept") from None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _line(prompt_tokens: float, completion_tokens: float) -> bytes:
+    return f"{prompt_tokens:.0f} {completion_tokens:.0f}\n".encode()
+
+
 class Budget:
     """Tokens and money, spent and in flight.
 
@@ -61,6 +108,7 @@ class Budget:
         most_cost: float | None = None,
         prices: Prices | None = None,
     ) -> None:
+        self._ledger: Ledger | None = None
         if most_cost is not None and prices is None:
             raise FlamError("--max-cost needs --price: dollars for a million tokens of questions, and of answers")
         self.most_tokens, self.most_cost, self.prices = most_tokens, most_cost, prices
@@ -75,10 +123,25 @@ class Budget:
         """Dollars spent; 0 where no price is known."""
         return self.prices.cost(self.prompt_tokens, self.completion_tokens) if self.prices else 0.0
 
+    def go_on(self, ledger: Ledger, at_least: tuple[float, float]) -> None:
+        """Count what earlier runs spent, and write down there what is spent from now on.
+
+        Args:
+            ledger: of the caption set.
+            at_least: tokens of questions and answers of the captions that are there; a ledger may have been lost.
+        """
+        written = ledger.total()
+        self.prompt_tokens, self.completion_tokens = max(written[0], at_least[0]), max(written[1], at_least[1])
+        if (self.prompt_tokens, self.completion_tokens) != written:
+            ledger.add(self.prompt_tokens - written[0], self.completion_tokens - written[1])
+        self._ledger = ledger
+
     def count(self, prompt_tokens: float, completion_tokens: float) -> None:
         """Add what was spent."""
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
+        if self._ledger is not None and (prompt_tokens or completion_tokens):
+            self._ledger.add(prompt_tokens, completion_tokens)
 
     def estimate(self, question_bytes: int) -> float:
         """Tokens of a question, rather too many."""

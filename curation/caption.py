@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
-from curation.budget import Budget, Prices, question_bytes
+from curation.budget import Budget, Ledger, Prices, question_bytes
 from curation.caption_run import CaptionReport, CaptionRun
 from curation.checks import Checker
 from curation.llm import Llm, Server
@@ -213,7 +213,7 @@ class _Options:
     def claim(self, seed: int) -> None:
         """One set has one model, one prompt a style and one seed; while it holds nothing, they may change."""
         path = self.target / "captions.json"
-        if not any(self.target.glob("[0-9]*.parquet")) and not any(self.target.glob(".[0-9]*.jsonl")):
+        if not any(any(self.target.glob(name)) for name in ("[0-9]*.parquet", ".[0-9]*.jsonl", _BATCHES)):
             path.unlink(missing_ok=True)
         info = self.folder.info_path
         content: dict[str, Any] = {
@@ -240,6 +240,7 @@ class _Asking:
         self.server, self.spending = server, spending
         self.budget = Budget(most_tokens=spending.most_tokens, most_cost=spending.most_cost, prices=spending.prices)
         self.llm = Llm(server, self.budget)
+        self.ledger: Ledger | None = None
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> "_Asking":
@@ -248,6 +249,8 @@ class _Asking:
     def __exit__(self, *error: object) -> None:
         with self._runner:
             self._runner.run(self.llm.close())
+        if self.ledger is not None:
+            self.ledger.close()
 
     def one_by_one(
         self, run: CaptionRun, prompts: Sequence[SoundscapePrompt], writer: Writer, per_request: int
@@ -270,9 +273,10 @@ class _Asking:
         self._report(run)
 
     def _count_spent(self, run: CaptionRun) -> None:
-        if self.spending.is_limited:
-            for shard in run.shards():
-                self.budget.count(*shard.tokens())
+        tokens = [shard.tokens() for shard in run.shards()] if self.spending.is_limited else []
+        at_least = float(sum(prompt for prompt, _ in tokens)), float(sum(completion for _, completion in tokens))
+        self.ledger = Ledger(run.target / ".spent")
+        self.budget.go_on(self.ledger, at_least)
 
     def _report(self, run: CaptionRun) -> None:
         run.report.spending = str(self.budget) if self.spending.is_limited else ""

@@ -9,13 +9,13 @@ from pathlib import Path
 from curation.budget import BudgetSpentError
 from curation.caption_shards import CaptionShard, Key
 from curation.heard import sure_sounds
-from curation.llm_batch import Batches
+from curation.llm_batch import Batches, custom_id
 from curation.llm_captions import LlmCaptioner
 from curation.prompt import SoundscapePrompt
 from curation.questions import Case, Writer
 from curation.templates import template_caption, template_phrase
 from manifests.schema import Caption, Soundscape
-from manifests.store import DatasetFolder
+from manifests.store import DatasetFolder, read_json, read_table
 
 _SYNC_SECONDS = 0.2  # how often answers are counted as done, once the disk has them
 
@@ -113,7 +113,18 @@ class CaptionRun:
             if not following.num_requests:
                 break
         if not self.report.num_left:
-            batches.forget()
+            batches.forget(self._stored_ids())
+
+    def _stored_ids(self) -> set[str]:
+        """Names in batches of all captions of the set, of other styles too."""
+        prompts = read_json(self.target / "captions.json")["prompts"]
+        found = set()
+        for path in self.folder.caption_shards(self.target.name):
+            rows = read_table(path, Caption)
+            for key, style in zip(rows["soundscape_id"].to_pylist(), rows["style"].to_pylist(), strict=True):
+                if style in prompts:
+                    found.add(custom_id(key, style, prompts[style]))
+        return found
 
     def _begun(self) -> Iterator[CaptionShard]:
         is_first, self._num_begun = not self._num_begun, 0

@@ -5,6 +5,7 @@ shard takes the journal's place.
 """
 
 import dataclasses
+import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -117,10 +118,17 @@ class CaptionShard:
         line = json.dumps([_content(row) for row in rows], ensure_ascii=False).encode() + b"\n"
         try:
             if self._file is None:
-                self._file = self.journal.open("ab", buffering=0)
-            self._file.write(line)
+                self._file = self._open_journal()
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise self._unwritable(error) from None
+
+    def _open_journal(self) -> IO[bytes]:
+        """To write at its end, after its last whole line."""
+        file = self.journal.open("ab", buffering=0)
+        file.truncate(self.journal.read_bytes().rfind(b"\n") + 1)
+        return file
 
     def _unwritable(self, error: OSError) -> FlamError:
         return FlamError(f"cannot write {self.journal}: {error.strerror}; what was answered before is kept")
@@ -132,22 +140,13 @@ class CaptionShard:
         return {key: rows for key, rows in found.items() if not any("answered" in failed(row.checks) for row in rows)}
 
     def _read_journal(self) -> dict[Key, list[Caption]]:
-        """Answers of a run that did not end; a line that was cut is taken off the file."""
-        if not self.journal.exists():
-            return {}
+        """Answers of a run that did not end, but for lines that are damaged or were cut."""
         found: dict[Key, list[Caption]] = {}
-        good = 0
-        for line in self.journal.read_bytes().splitlines(keepends=True):
+        for line in self.journal.read_bytes().split(b"\n")[:-1] if self.journal.exists() else []:
             try:
-                content = json.loads(line)
-                rows = [_row(entry) for entry in content]
+                found.update(_by_key([_row(entry) for entry in json.loads(line)]))
             except (ValueError, LookupError, TypeError, AttributeError):
-                break
-            if not line.endswith(b"\n"):
-                break
-            found.update(_by_key(rows))
-            good += len(line)
-        os.truncate(self.journal, good)
+                continue
         return found
 
 

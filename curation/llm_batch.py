@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -44,14 +44,12 @@ class Batches:
     def __init__(self, server: Server, folder: Path, budget: Budget) -> None:
         self.server, self.folder, self.budget = server, folder, budget
         self.client = make_client(server).with_options(max_retries=server.max_retries)
-        self._answers: dict[str, list[tuple[int, Answer | None]]] = {}  # by case, with the round
+        self._answers: dict[str, list[Answer | None]] = {}  # by case, round by round
         self._loaded: set[str] = set()
-        self._fresh = 0  # answers of this round and later ones have not been counted yet
         self._reserved: list[Reservation] = []
 
     async def wait(self, note: Callable[[str], None]) -> None:
         """Send what was not sent, and wait until everything is answered; `note` is told how far it is."""
-        self._fresh = len({name.partition("-")[0] for name in self._loaded})
         parts = sorted(self.folder.glob("*-*.json"), key=_place)
         async with _errors(self.server):
             for part in parts:  # all at once: each may take a day
@@ -65,13 +63,10 @@ class Batches:
 
     def replay(self, case: Case) -> None:
         """Give a case the answers that it has got; closes it if there will be no others."""
-        answers = self._answers.get(custom_id(case), [])
-        for number, answer in answers:
-            if answer is None or not case.is_open:
-                continue
-            if number >= self._fresh:
-                self.budget.count(answer.prompt_tokens, answer.completion_tokens)
-            case.take(answer)
+        answers = self._answers.get(_id_of(case), [])
+        for answer in answers:
+            if answer is not None and case.is_open:
+                case.take(answer)
         if case.is_open and len(answers) >= _MOST_ROUNDS:
             case.give_up("no answer in the batch")
 
@@ -87,9 +82,14 @@ class Batches:
             self._reserved.append(reservation)
         return reservation is not None
 
-    def forget(self) -> None:
-        """Everything is answered and stored."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def forget(self, stored: Set[str]) -> None:
+        """Drop what is under way, once all that was asked is stored: a run of fewer captions leaves answers for others.
+
+        Args:
+            stored: custom ids of all captions of the set.
+        """
+        if self._answers.keys() <= stored:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -119,6 +119,9 @@ class Batches:
         lines = [line for file in files for line in (await self.client.files.content(file)).text.splitlines()]
         answers = dict(_answer(line) for line in lines if line.strip())
         asked = [json.loads(line)["custom_id"] for line in _requests_of(part).read_text("utf-8").splitlines()]
+        for found in answers.values():  # before they are there: a kill between may count them twice, and never not
+            if found is not None:
+                self.budget.count(found["prompt_tokens"], found["completion_tokens"])
         with replacing(_answers_of(part)) as temporary, temporary.open("w", encoding="utf-8") as out:
             for key in asked:
                 out.write(json.dumps({"id": key, "answer": answers.get(key)}) + "\n")
@@ -149,7 +152,7 @@ class Batches:
         for line in _answers_of(part).read_text("utf-8").splitlines():
             content = json.loads(line)
             answer = Answer(**content["answer"]) if content["answer"] is not None else None
-            self._answers.setdefault(content["id"], []).append((_place(part)[0], answer))
+            self._answers.setdefault(content["id"], []).append(answer)
 
 
 class Round:
@@ -168,7 +171,7 @@ class Round:
         if not self.batches.reserve(question_bytes(messages), form.most_tokens):
             return False
         body = request(self.batches.server.model, messages, form)
-        line = json.dumps({"custom_id": custom_id(case), "method": "POST", "url": _ENDPOINT, "body": body}) + "\n"
+        line = json.dumps({"custom_id": _id_of(case), "method": "POST", "url": _ENDPOINT, "body": body}) + "\n"
         if len(self._lines) == MOST_REQUESTS or self._bytes + len(line) > MOST_BYTES:
             self.end()
         self._lines.append(line)
@@ -187,10 +190,14 @@ class Round:
         self._part, self._lines, self._bytes = self._part + 1, [], 0
 
 
-def custom_id(case: Case) -> str:
+def custom_id(soundscape_id: str, style: str, prompt_hash: str) -> str:
     """A name for a case that any server takes: 32 hexadecimal digits."""
-    content = json.dumps([case.soundscape.soundscape_id, case.prompt.style, case.prompt.hash])
+    content = json.dumps([soundscape_id, style, prompt_hash])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _id_of(case: Case) -> str:
+    return custom_id(case.soundscape.soundscape_id, case.prompt.style, case.prompt.hash)
 
 
 def _answer(line: str) -> tuple[str, dict[str, Any] | None]:

@@ -11,6 +11,7 @@ from manifests.errors import FlamError
 
 PAUSES = (5.0, 10.0, 20.0, 40.0, 60.0)  # seconds; after each one call finds out whether the server is back
 _TRIPS_AFTER = 10  # calls in a row without an answer
+_REFUSALS_IN_A_ROW = 20  # each after the wait that the one before asked for, and no answer between: it takes no calls
 
 
 class Traffic:
@@ -29,6 +30,7 @@ class Traffic:
         self._until = 0.0  # nobody calls before, by the monotonic clock
         self._unanswered = 0  # in a row
         self._pauses = 0
+        self._refusals = 0  # in a row
         self._probing = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -78,15 +80,24 @@ class Traffic:
 
     def answered(self) -> None:
         """The server answered, well or badly."""
-        self._unanswered = self._pauses = 0
+        self._unanswered = self._pauses = self._refusals = 0
         self.limit = min(self.most, self.limit + 1 / self.limit)
 
     def held_back(self, seconds: float) -> None:
-        """The server wants nobody to call for so long, and fewer at a time after that."""
+        """The server wants nobody to call for so long, and fewer at a time after that.
+
+        Raises FlamError if it has wanted nothing else for too long.
+        """
         self._unanswered = 0  # it is alive
         now = time.monotonic()
         if self._until <= now:  # one refusal of a burst speaks for all
             self.limit = max(1.0, self.limit / 2)
+            self._refusals += 1
+            if self._refusals == _REFUSALS_IN_A_ROW:
+                raise FlamError(
+                    f"{self.server} refused {self._refusals} calls in a row (HTTP 429), each after the wait it asked "
+                    "for; what was answered is kept: see to your quota there and run the same command again"
+                )
         self._until = max(self._until, now + seconds)
 
     def unanswered(self, reason: str, *, is_probe: bool) -> None:

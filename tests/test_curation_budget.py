@@ -1,8 +1,9 @@
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from curation.budget import Budget, BudgetSpentError, Prices
+from curation.budget import Budget, BudgetSpentError, Ledger, Prices
 from manifests.errors import FlamError
 
 
@@ -74,3 +75,31 @@ def test_money_is_counted_at_the_prices_given_and_needs_them() -> None:
     for price in (-1.0, float("nan"), float("inf")):
         with pytest.raises(FlamError, match="must be numbers of dollars"):
             Prices(prompt=price, completion=1.0)
+
+
+def test_what_every_run_spent_is_written_down_call_by_call(tmp_path: Path) -> None:
+    path = tmp_path / ".spent"
+    first = Budget()
+    killed = Ledger(path)
+    first.go_on(killed, (0.0, 0.0))
+    first.count(300, 20)
+    first.count(100, 30)
+    killed.close()
+    path.write_bytes(path.read_bytes() + b"99")  # in the middle of a line
+    second, ledger = Budget(most_tokens=1000), Ledger(path)
+    second.go_on(ledger, (0.0, 0.0))
+    assert str(second) == "450 tokens spent, 550 left"
+    second.count(50, 1)
+    ledger.close()
+    assert Ledger(path).total() == (450, 51)
+    assert path.read_bytes().count(b"\n") == 2  # one line of all that was before
+
+
+def test_captions_that_are_there_have_cost_something_though_the_ledger_is_lost(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / ".spent")
+    ledger.add(10, 500)
+    budget = Budget()
+    budget.go_on(ledger, (400.0, 200.0))
+    assert (budget.prompt_tokens, budget.completion_tokens) == (400, 500)
+    assert ledger.total() == (400, 500)
+    ledger.close()

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import random
@@ -15,7 +16,7 @@ from llm_servers import GOOD, Mock, OddServer, completion, llmock, truthful
 from soundscape_rows import barking, dataset, event, numbered, soundscape
 
 from curation import traffic
-from curation.caption import caption
+from curation.caption import Spending, caption, estimate
 from curation.prompt import load_prompt
 from curation.templates import template_caption
 from manifests.errors import FlamError
@@ -27,7 +28,7 @@ GOOD_BODY = completion(GOOD, usage={"prompt_tokens": 10, "completion_tokens": 5,
 RUN = """
 import sys
 from pathlib import Path
-from curation.caption import caption
+from curation.caption import Spending, caption, estimate
 caption(Path(sys.argv[1]), via="openai", name="set", model="m", base_url=sys.argv[2], concurrency=4)
 """
 
@@ -275,6 +276,43 @@ def test_a_killed_run_goes_on_without_asking_twice(tmp_path: Path) -> None:
     assert 70 <= asked.total() <= 74  # asked again: at most those that were in flight
     assert all(asked[str(int(key))] == 1 for key in kept)
     assert not journal.exists()
+
+
+def test_a_damaged_line_of_a_journal_costs_one_answer_and_an_estimate_costs_none(tmp_path: Path) -> None:
+    data = dataset(tmp_path, numbered(60))
+    journal = data / "captions" / "set" / ".00000.jsonl"
+    with OddServer(slowly) as server:
+        process = start(data, server.base_url)
+        wait_for_answers(data, 12)
+        process.kill()
+        process.communicate()
+        lines = journal.read_bytes().splitlines(keepends=True)
+        damaged = b"".join([*lines[:2], lines[2][:20] + b"\n", *lines[3:], b"[{"])
+        journal.write_bytes(damaged)
+        found = estimate(data, name="set", model="m", base_url=server.base_url)
+        assert (found.num_reused, found.num_texts) == (len(lines) - 1, 61 - len(lines))
+        assert journal.read_bytes() == damaged
+        report = ask(data, server.base_url, concurrency=4)
+    assert report.num_reused == len(lines) - 1
+    assert ids(rows_of(data)) == [f"{index:08d}" for index in range(60)]
+
+
+def test_answers_that_nobody_can_use_are_counted_against_the_limit_in_the_next_run_too(tmp_path: Path) -> None:
+    data = dataset(tmp_path, numbered(12))
+    usage = {"prompt_tokens": 900, "completion_tokens": 100, "total_tokens": 1000}
+
+    def answer(body: dict[str, Any]) -> tuple[int, bytes]:
+        return 200, completion("", usage=usage)
+
+    spent = []
+    with OddServer(answer) as server:
+        for _ in range(3):
+            with contextlib.suppress(FlamError):
+                ask(data, server.base_url, per_request=12, spending=Spending(most_tokens=10_000))
+            spent.append(1000 * len(server.bodies))
+    assert spent[0] > 0
+    assert spent[-1] <= 10_000
+    assert spent[1] == spent[2]  # nothing is left to spend
 
 
 def test_an_interrupt_ends_soon_and_keeps_every_answer(tmp_path: Path) -> None:

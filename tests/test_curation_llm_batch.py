@@ -146,6 +146,39 @@ def test_a_budget_keeps_a_round_small_and_the_next_goes_on_with_what_is_left(tmp
         assert len(server.asked) == 30
 
 
+def test_answers_under_way_are_not_taken_for_another_model_s(tmp_path: Path) -> None:
+    data = dataset(tmp_path, numbered(3))
+    with BatchServer(truthful, status="in_progress") as server:
+        process = subprocess.Popen([sys.executable, "-c", RUN, str(data), server.base_url])
+        while not server.batches:
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+        with pytest.raises(FlamError, match="another --name"):
+            ask(data, server.base_url, model="another")
+
+
+def test_a_run_of_fewer_captions_keeps_the_answers_for_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(tmp_path, numbered(4), numbered(4, first=4))
+    with BatchServer(truthful) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(llm_batch.Batches, "_load", _interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                ask(data, server.base_url, styles=["sentence", "terse"])
+        assert ask(data, server.base_url, limit=3).num_done == 3
+        assert ask(data, server.base_url).num_done == 5
+        assert (data / "captions" / "set" / ".batch").exists()  # the other style's answers
+        assert ask(data, server.base_url, styles=["terse"]).num_done == 8
+        assert (len(server.batches), len(server.asked)) == (1, 16)
+    assert not (data / "captions" / "set" / ".batch").exists()
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_batch_and_several_to_a_request_do_not_go_together(tmp_path: Path) -> None:
     data = dataset(tmp_path, numbered(2))
     with pytest.raises(FlamError, match="--per-request"):

@@ -128,3 +128,22 @@ def test_waits_grow_to_a_limit_and_differ() -> None:
     assert len({backoff(0) for _ in range(5)}) > 1
     assert all(0.4 <= backoff(0) <= 0.6 and 24 <= backoff(100) <= 36 for _ in range(100))
     assert backoff(3) > backoff(0)
+
+
+def test_a_server_that_refuses_every_call_after_each_wait_is_given_up() -> None:
+    async def refuse(lane: Traffic, times: int) -> None:
+        for _ in range(times):
+            async with lane.leave():
+                lane.held_back(0.002)
+                lane.held_back(0.001)  # the rest of a burst says nothing new
+
+    async def run() -> None:
+        lane = Traffic("it", concurrency=4)
+        await refuse(lane, 19)
+        async with lane.leave():
+            lane.answered()
+        await refuse(lane, 19)
+        with pytest.raises(FlamError, match=r"it refused 20 calls in a row \(HTTP 429\).*see to your quota"):
+            await refuse(lane, 1)
+
+    asyncio.run(run())
