@@ -406,6 +406,7 @@ def evaluate(
     from evaluation.evaluate import evaluate as measure
     from evaluation.evaluate import evaluation_table
     from evaluation.kept import evaluation_folders, keep
+    from evaluation.report import write_report
     from manifests.store import DatasetFolder, locked
     from training.detect import Detector
 
@@ -424,10 +425,12 @@ def evaluate(
                 work=work,
             )
             metrics = keep(work, result, data=folder.root, limit=limit)
+            page = write_report(work, result, folder)
         if as_json:
             typer.echo(json.dumps(metrics))
         else:
             Console().print(evaluation_table(result, title=str(folder.root) if len(data) > 1 else ""))
+        talk.print(f"to look at and listen to: {page}", markup=False)
 
 
 @app.command()

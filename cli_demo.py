@@ -12,6 +12,7 @@ from curation.phrases import phrases_by_cluster
 from curation.simulate import simulate
 from evaluation.evaluate import evaluate, evaluation_table
 from evaluation.kept import keep
+from evaluation.report import write_report
 from evaluation.scored import split_soundscapes
 from manifests.schema import Soundscape
 from manifests.store import DatasetFolder
@@ -51,8 +52,10 @@ def run(out: Path, *, seed: int, workers: int) -> None:
     work = out / "run" / "evaluations" / "data-test"
     result = evaluate(detector, folder, trained=detector.card.trained(), caption_set="template", work=work)
     keep(work, result, data=folder.root, limit=None)
+    page = write_report(work, result, folder)
     Console().print(evaluation_table(result))
     _detect(detector, folder, out / "detections.png")
+    sys.stdout.write(f"The worst soundscapes, to look at and listen to: {page}\n")
     sys.stdout.write(_NEXT.replace("flam-cli", sys.argv[0]))
 
 

@@ -11,13 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from evaluation.bootstrap import Interval, clip_weights, interval
-from evaluation.calibration import calibration
+from evaluation.calibration import Calibration, calibration
 from evaluation.event_f1 import collar_f1
 from evaluation.f1 import F1
 from evaluation.false_alarms import false_alarms
 from evaluation.frame_auroc import frame_auroc, pooled_auroc, resampled_auroc
 from evaluation.label_mean import LabelMean
-from evaluation.psds import Psds, detection_scores
+from evaluation.psds import Psds, Roc, detection_scores
 from evaluation.queries import UNTRAINED, Trained
 from evaluation.retrieval import MAP_AT, RECALL_AT, Retrieval, retrieval
 from evaluation.scored import Detector, ScoredSplit, collect_scores, soundscapes_digest, split_soundscapes
@@ -106,6 +106,9 @@ class Evaluation:
         threshold: of F1s without another in their name; chosen on validation data, or None without these F1s.
         metrics: by name.
         labels: each label's own.
+        scored: what they were taken from.
+        curves: of PSDS.
+        calibration: of probabilities.
     """
 
     split: str
@@ -116,6 +119,9 @@ class Evaluation:
     threshold: float | None
     metrics: dict[str, Metric]
     labels: list[LabelRow]
+    scored: ScoredSplit
+    curves: dict[str, Roc]
+    calibration: Calibration
 
     def value(self, name: str) -> float | None:
         """A metric's value; None where it is undefined or wasn't measured."""
@@ -173,7 +179,8 @@ def evaluate(
     for name, f1 in f1s.items():
         metrics |= _f1(name, f1, weights)
     metrics |= _oracle(scored, weights)
-    metrics |= _calibration(scored, weights)
+    calibrated = calibration(scored.scores, scored.truth)
+    metrics |= _calibration(calibrated, weights)
     metrics |= _false_alarms(scored, DEFAULT_THRESHOLD if threshold is None else threshold, weights)
     if captions is not None:
         metrics |= _retrieval(detector, scored, captions, weights)
@@ -187,6 +194,9 @@ def evaluate(
         threshold=threshold,
         metrics={name: metrics[name] for name in TITLES if name in metrics},
         labels=_label_rows(scored, is_held_out, (auroc_all, auroc_active, chosen.labels), found),
+        scored=scored,
+        curves=found.curves if found else {},
+        calibration=calibrated,
     )
 
 
@@ -251,8 +261,8 @@ def _oracle(scored: ScoredSplit, weights: Float[np.ndarray, "replicate clip"]) -
     return {"segment_f1_macro_oracle": Metric(value=f1.macro, replicates=f1.resampled(weights)[0])}
 
 
-def _calibration(scored: ScoredSplit, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
-    found, once = calibration(scored.scores, scored.truth), np.ones((1, weights.shape[1]), np.float32)
+def _calibration(found: Calibration, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
+    once = np.ones((1, weights.shape[1]), np.float32)
     return {
         "ece": Metric(value=_number(found.expected_error(once)[0]), replicates=found.expected_error(weights)),
         "brier": Metric(value=_number(found.brier(once)[0]), replicates=found.brier(weights)),
@@ -348,12 +358,13 @@ def evaluation_table(evaluation: Evaluation, *, title: str = "") -> Table:
     table = Table(title=escape(f"{title}: {what}" if title else what))
     for column in ("metric", "value", "95 % interval"):
         table.add_column(column, justify="left" if column == "metric" else "right")
-    for row in _table_rows(evaluation):
+    for row in table_rows(evaluation):
         table.add_row(*row)
     return table
 
 
-def _table_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
+def table_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
+    """Metric, value and interval, in words."""
     for name, metric in evaluation.metrics.items():
         words = TITLES[name]
         if name in ("collar_f1_macro", "collar_f1_micro", "segment_f1_macro", "segment_f1_micro"):

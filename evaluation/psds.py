@@ -205,7 +205,7 @@ class Psds:
     psds1_a: float
     psds2: float
     per_label: dict[int, float]  # PSDS1's area of each label that has an event, by its position
-    curve: Roc  # the mean of PSDS1's hit rates, to draw
+    curves: dict[str, Roc]  # the labels' mean hit rates by variant, to draw
     replicates: dict[str, Float[np.ndarray, " replicate"]]
 
 
@@ -229,7 +229,11 @@ def detection_scores(
         psds1_a=psds(rocs, PSDS1_A),
         psds2=psds(list(loose.rocs.values()), PSDS2),
         per_label={label: area(found, PSDS1) for label, found in strict.rocs.items()},
-        curve=combined(rocs, instability_weight=0.0),
+        curves={
+            "PSDS1_A": combined(rocs, instability_weight=0.0),
+            "PSDS1": combined(rocs, instability_weight=PSDS1.instability_weight),
+            "PSDS2": combined(list(loose.rocs.values()), instability_weight=PSDS2.instability_weight),
+        },
         replicates={
             "psds1": strict.resampled(PSDS1),
             "psds1_a": strict.resampled(PSDS1_A),

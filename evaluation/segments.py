@@ -80,15 +80,30 @@ def segment_f1(scores: FrameScores, truth: Truth, *, threshold: float) -> F1:
     return F1(threshold=threshold, counts=counts)
 
 
-def best_threshold(scores: FrameScores, truth: Truth, *, num_steps: int = 400) -> float:
+def best_threshold(scores: FrameScores, truth: Truth) -> float:
     """The one threshold for all labels with the highest mean of the labels' segment F1, the middle one of equals.
 
-    Looked for in steps of the scores' own distribution: with rare sounds it lies far below 0.5. Give it validation
-    scores: a threshold chosen on the test set makes the test set's F1 too high.
+    Give it validation scores: a threshold chosen on the test set makes the test set's F1 too high. Without any label
+    that sounds it is 0.5.
+    """
+    grid, values = f1_by_threshold(scores, truth)
+    if not len(grid):
+        return 0.5
+    best = np.flatnonzero(values >= values.max() - 1e-12)
+    return float(grid[int(best[(len(best) - 1) // 2])])
+
+
+def f1_by_threshold(
+    scores: FrameScores, truth: Truth, *, num_steps: int = 400
+) -> tuple[Float[np.ndarray, " threshold"], Float[np.ndarray, " threshold"]]:
+    """Thresholds, and the mean of the labels' segment F1 at each; nothing without a label that sounds.
+
+    Thresholds lie between scores that occur, in steps of their own distribution: with rare sounds the best is far
+    below 0.5.
     """
     labels = [found for found in segments_by_label(scores, truth) if found.sounds.any()]
     if not labels:
-        return 0.5
+        return np.zeros(0), np.zeros(0)
     values = np.unique(np.concatenate([found.scores for found in labels]).astype(np.float64))
     if len(values) > num_steps:  # finer towards the highest
         values = np.unique(values[np.round((1 - np.logspace(0, -4, num_steps)) * (len(values) - 1)).astype(np.int64)])
@@ -100,8 +115,7 @@ def best_threshold(scores: FrameScores, truth: Truth, *, num_steps: int = 400) -
         hits = len(positives) - np.searchsorted(positives, grid, side="right")
         decided = len(found.scores) - np.searchsorted(np.sort(found.scores), grid, side="right")
         total += 2 * hits / (decided + len(positives))
-    best = np.flatnonzero(total >= total.max() - 1e-12)
-    return float(grid[int(best[(len(best) - 1) // 2])])
+    return grid, total / len(labels)
 
 
 def partial_auroc(scores: FrameScores, truth: Truth) -> LabelMean:

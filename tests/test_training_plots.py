@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from evaluation.detection_plot import plot_detections
 from manifests.errors import FlamError
-from training.plots import plot_detections, plot_training
+from training.plots import plot_training
 
 RATE = 16_000
 

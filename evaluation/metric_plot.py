@@ -1,0 +1,74 @@
+"""One picture of an evaluation: found against false alarms, labels, calibration, thresholds."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evaluation.evaluate import DEFAULT_THRESHOLD, Evaluation
+from evaluation.figures import COLORS, CURVE, DETECTED, LIMIT, TRUTH, save_figure
+from evaluation.segments import f1_by_threshold
+
+_MOST_LABELS = 40  # the worst; more are too small to read
+
+
+def plot_metrics(path: Path, evaluation: Evaluation) -> None:
+    """A PNG with the PSD ROC, AUROC by label with the worst first, the reliability diagram, and F1 by threshold."""
+    figure = Figure(figsize=(12.0, 10.0), layout="constrained")
+    axes = figure.subplots(2, 2)
+    _draw_curves(axes[0, 0], evaluation)
+    _draw_labels(axes[0, 1], evaluation)
+    _draw_reliability(axes[1, 0], evaluation)
+    _draw_thresholds(axes[1, 1], evaluation)
+    save_figure(figure, path)
+
+
+def _draw_curves(axes: Axes, evaluation: Evaluation) -> None:
+    for color, (name, curve) in zip(COLORS, evaluation.curves.items(), strict=False):
+        ends = np.append(curve.false_alarms, 100.0)
+        axes.stairs(curve.hits, ends, baseline=None, color=color, label=f"{name}: {evaluation.value(name.lower()):.3f}")
+    axes.set(xlim=(0, 100), ylim=(0, 1), xlabel="false alarms an hour", ylabel="found", title="PSD ROC")
+    if evaluation.curves:
+        axes.legend(frameon=False)
+
+
+def _draw_labels(axes: Axes, evaluation: Evaluation) -> None:
+    rows = sorted(
+        (row.auroc_active, row.phrase, row.held_out) for row in evaluation.labels if row.auroc_active is not None
+    )
+    shown = rows[:_MOST_LABELS][::-1]
+    axes.barh(
+        range(len(shown)),
+        [value - 0.5 for value, _, _ in shown],
+        left=0.5,
+        color=[TRUTH if held_out else CURVE for _, _, held_out in shown],
+    )
+    names = [phrase.replace("$", r"\$")[:32] for _, phrase, _ in shown]
+    axes.set_yticks(range(len(shown)), names, fontsize=7)
+    axes.axvline(0.5, color=LIMIT, linewidth=0.8)
+    which = f"worst {len(shown)} of {len(rows)} labels" if len(rows) > len(shown) else "labels, the worst first"
+    held_out = ", held-out ones in orange" if any(row.held_out for row in evaluation.labels) else ""
+    axes.set(xlim=(0, 1), xlabel="AUROC, frames with sound", title=f"{which}{held_out}")
+
+
+def _draw_reliability(axes: Axes, evaluation: Evaluation) -> None:
+    found = evaluation.calibration.reliability
+    axes.plot([1e-4, 1], [1e-4, 1], color=LIMIT, linewidth=0.8, linestyle=(0, (4, 3)))
+    at = found.found > 0  # on a logarithmic scale
+    axes.scatter(found.said[at], found.found[at], s=8 + 12 * np.log10(found.count[at]), color=CURVE)
+    error = evaluation.value("ece")
+    title = "reliability" if error is None else f"reliability: expected calibration error {error:.4f}"
+    axes.set(xscale="log", yscale="log", xlim=(1e-4, 1), ylim=(1e-4, 1), title=title)
+    axes.set(xlabel="probability said", ylabel="share of frames that hold the sound")
+
+
+def _draw_thresholds(axes: Axes, evaluation: Evaluation) -> None:
+    grid, values = f1_by_threshold(evaluation.scored.scores, evaluation.scored.truth)
+    axes.plot(grid, values, color=CURVE)
+    axes.axvline(DEFAULT_THRESHOLD, color=LIMIT, linewidth=0.8, linestyle=(0, (4, 3)), label="0.5")
+    if evaluation.threshold is not None:
+        words = f"{evaluation.threshold:.2g}, chosen on validation data"
+        axes.axvline(evaluation.threshold, color=DETECTED, linewidth=1.5, label=words)
+    axes.legend(frameon=False)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="threshold", ylabel="1-s F1, mean of labels", title="F1 by threshold")
