@@ -387,7 +387,7 @@ def train(  # noqa: PLR0913 - as above
 
 
 @app.command()
-def evaluate(
+def evaluate(  # noqa: PLR0913 - as above
     run: Annotated[Path, typer.Argument(help="Folder by `flam-cli train`.")],
     data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Dataset folders.")],
     split: Annotated[Literal["train", "valid", "test"], typer.Option(help="Which soundscapes.")] = "test",
@@ -395,6 +395,7 @@ def evaluate(
         str | None, typer.Option(help="Caption sets for retrieval, as in train; template if there.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
+    baselines: Annotated[bool, typer.Option("--baselines", help="Beside chance, label prior and energy.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line for each dataset.")] = False,
     bank: BankOf = None,
     device: Device = "cpu",
@@ -403,6 +404,7 @@ def evaluate(
 
     Example: flam-cli evaluate run data
     """
+    from evaluation.baselines import baseline_metrics
     from evaluation.evaluate import evaluate as measure
     from evaluation.evaluate import evaluation_table
     from evaluation.kept import evaluation_folders, keep
@@ -411,25 +413,26 @@ def evaluate(
     from training.detect import Detector
 
     detector = Detector.load(run, device=device)
+    trained = detector.card.trained()
     folders = [DatasetFolder.open(path, render=_render_of(path, bank)) for path in data]
     for folder, work in zip(folders, evaluation_folders(run, data, split), strict=True):
         chosen = "template" if captions is None and "template" in folder.caption_sets() else captions
         with locked(work, "flam-cli evaluate"):
-            result = measure(
-                detector,
-                folder,
-                split=split,
-                trained=detector.card.trained(),
-                caption_set=chosen,
-                limit=limit,
-                work=work,
+            result = measure(detector, folder, split=split, trained=trained, caption_set=chosen, limit=limit, work=work)
+            beside = (
+                baseline_metrics(
+                    folder, split=split, trained=trained, caption_set=chosen, limit=limit, hop=detector.hop
+                )
+                if baselines
+                else {}
             )
-            metrics = keep(work, result, data=folder.root, limit=limit)
+            metrics = keep(work, result, data=folder.root, limit=limit, baselines=beside)
             page = write_report(work, result, folder)
         if as_json:
             typer.echo(json.dumps(metrics))
         else:
-            Console().print(evaluation_table(result, title=str(folder.root) if len(data) > 1 else ""))
+            title = str(folder.root) if len(data) > 1 else ""
+            Console().print(evaluation_table(result, title=title, baselines=beside))
         talk.print(f"to look at and listen to: {page}", markup=False)
 
 

@@ -30,7 +30,7 @@ def clip_weights(num_clips: int, *, num: int = NUM_REPLICATES) -> Float[np.ndarr
 def interval(replicates: Float[np.ndarray, " replicate"]) -> Interval | None:
     """From percentile 2.5 to 97.5; None if the metric is undefined in most replicates."""
     defined = replicates[np.isfinite(replicates)]
-    if len(defined) < _LEAST_DEFINED * len(replicates):
+    if not len(defined) or len(defined) < _LEAST_DEFINED * len(replicates):
         return None
     low, high = np.quantile(defined, [0.025, 0.975])
     return Interval(low=float(low), high=float(high))

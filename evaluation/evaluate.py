@@ -1,7 +1,7 @@
 """A detector on a split of a dataset: scores of every soundscape and label once, and all metrics from them."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from rich.markup import escape
 from rich.table import Table
 
-from evaluation.bootstrap import Interval, clip_weights, interval
+from evaluation.bootstrap import NUM_REPLICATES, Interval, clip_weights, interval
 from evaluation.calibration import Calibration, calibration
 from evaluation.event_f1 import collar_f1
 from evaluation.f1 import F1
@@ -152,6 +152,7 @@ def evaluate(
     caption_set: str | None = None,
     limit: int | None = None,
     work: Path | None = None,
+    num_replicates: int = NUM_REPLICATES,
 ) -> Evaluation:
     """All metrics of a detector on one split of a dataset, with 95 % intervals over its soundscapes.
 
@@ -164,11 +165,12 @@ def evaluate(
         caption_set: captions to measure retrieval with.
         limit: only the first soundscapes.
         work: folder that keeps the scores, and from which a run that was stopped goes on; None holds them in memory.
+        num_replicates: of the bootstrap; with 0 there are no intervals.
     """
     soundscapes = split_soundscapes(folder, split, limit=limit)
     captions = _captions(folder, caption_set, soundscapes) if caption_set is not None else None
     scored = collect_scores(detector, folder, soundscapes, trained=trained, work=work)
-    weights = clip_weights(len(soundscapes))
+    weights = clip_weights(len(soundscapes), num=num_replicates)
     known = {query.cluster for query in scored.labels} if trained.clusters is None else set(trained.clusters)
     is_held_out = np.array([query.cluster not in known for query in scored.labels])
     threshold = trained.threshold
@@ -352,15 +354,23 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def evaluation_table(evaluation: Evaluation, *, title: str = "") -> Table:
-    """The metrics as a table for a terminal."""
+def evaluation_table(
+    evaluation: Evaluation, *, title: str = "", baselines: Mapping[str, Mapping[str, float | None]] | None = None
+) -> Table:
+    """The metrics as a table for a terminal, those of baselines beside them."""
     what = f"{evaluation.num_soundscapes} soundscapes of {evaluation.split}, {evaluation.num_labels} labels"
     table = Table(title=escape(f"{title}: {what}" if title else what))
-    for column in ("metric", "value", "95 % interval"):
+    beside = baselines or {}
+    for column in ("metric", "value", "95 % interval", *beside):
         table.add_column(column, justify="left" if column == "metric" else "right")
-    for row in table_rows(evaluation):
-        table.add_row(*row)
+    for name, row in zip(evaluation.metrics, table_rows(evaluation), strict=True):
+        table.add_row(*row, *(shown(values.get(name)) for values in beside.values()))
     return table
+
+
+def shown(value: float | None) -> str:
+    """A metric in a table."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def table_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
@@ -372,6 +382,6 @@ def table_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
         found = metric.interval
         yield (
             words,
-            "-" if metric.value is None else f"{metric.value:.3f}",
+            shown(metric.value),
             "" if found is None else f"{found.low:.3f} to {found.high:.3f}",
         )

@@ -52,9 +52,18 @@ class Difference:
         return {"first": self.first, "second": self.second, "difference": self.value, "interval": bounds}
 
 
-def keep(folder: Path, evaluation: Evaluation, *, data: Path, limit: int | None) -> dict[str, Any]:
+def keep(
+    folder: Path,
+    evaluation: Evaluation,
+    *,
+    data: Path,
+    limit: int | None,
+    baselines: Mapping[str, Mapping[str, float | None]] | None = None,
+) -> dict[str, Any]:
     """Write metrics.json and the replicates; returns what metrics.json holds."""
     about = {"data": str(data), "limit": limit, **evaluation.to_dict()}
+    if baselines:
+        about["baselines"] = {name: dict(values) for name, values in baselines.items()}
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / _REPLICATES) as temporary, temporary.open("wb") as file:
         np.save(file, np.stack([metric.replicates for metric in evaluation.metrics.values()]))

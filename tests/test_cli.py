@@ -100,7 +100,7 @@ def test_the_options_are_just_these() -> None:
         ],
         "compare": ["--json"],
         "score": ["--durations", "--ground-truth", "--json", "--threshold"],
-        "evaluate": ["--bank", "--captions", "--device", "--json", "--limit", "--split"],
+        "evaluate": ["--bank", "--baselines", "--captions", "--device", "--json", "--limit", "--split"],
         "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold"],
         "stats": ["--json", "--plot"],
         "validate": ["--bank", "--no-read-audio", "--read-audio"],
