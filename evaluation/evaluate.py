@@ -22,6 +22,7 @@ from evaluation.queries import UNTRAINED, Trained
 from evaluation.retrieval import MAP_AT, RECALL_AT, Retrieval, retrieval
 from evaluation.scored import Detector, ScoredSplit, collect_scores, soundscapes_digest, split_soundscapes
 from evaluation.segments import best_threshold, partial_auroc, resampled_partial_auroc, segment_f1
+from evaluation.strata import Stratum, strata
 from manifests.captions import caption_texts
 from manifests.errors import FlamError
 from manifests.schema import Soundscape
@@ -109,6 +110,7 @@ class Evaluation:
         scored: what they were taken from.
         curves: of PSDS.
         calibration: of probabilities.
+        strata: AUROC by loudness, duration and company of the events.
     """
 
     split: str
@@ -122,6 +124,7 @@ class Evaluation:
     scored: ScoredSplit
     curves: dict[str, Roc]
     calibration: Calibration
+    strata: dict[str, list[Stratum]]
 
     def value(self, name: str) -> float | None:
         """A metric's value; None where it is undefined or wasn't measured."""
@@ -139,6 +142,7 @@ class Evaluation:
             "threshold": self.threshold,
             **{name: metric.value for name, metric in self.metrics.items()},
             "intervals": {name: [found.low, found.high] for name, found in intervals.items() if found is not None},
+            "strata": {name: [part.to_dict() for part in parts] for name, parts in self.strata.items()},
             "labels": [dataclasses.asdict(row) for row in self.labels],
         }
 
@@ -199,6 +203,7 @@ def evaluate(
         scored=scored,
         curves=found.curves if found else {},
         calibration=calibrated,
+        strata=strata(scored, soundscapes),
     )
 
 

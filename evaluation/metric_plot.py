@@ -1,5 +1,6 @@
 """One picture of an evaluation: found against false alarms, labels, calibration, thresholds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,20 @@ from matplotlib.figure import Figure
 from evaluation.evaluate import DEFAULT_THRESHOLD, Evaluation
 from evaluation.figures import COLORS, CURVE, DETECTED, LIMIT, TRUTH, save_figure
 from evaluation.segments import f1_by_threshold
+from evaluation.strata import Stratum
 
+_STRATA = {"snr_db": "event above background (dB)", "seconds": "event lasts (s)", "others": "other labels beside it"}
 _MOST_LABELS = 40  # the worst; more are too small to read
 
 
 def plot_metrics(path: Path, evaluation: Evaluation) -> None:
-    """A PNG with the PSD ROC, AUROC by label with the worst first, the reliability diagram, and F1 by threshold."""
-    figure = Figure(figsize=(12.0, 10.0), layout="constrained")
-    axes = figure.subplots(2, 2)
-    _draw_curves(axes[0, 0], evaluation)
-    _draw_labels(axes[0, 1], evaluation)
-    _draw_reliability(axes[1, 0], evaluation)
-    _draw_thresholds(axes[1, 1], evaluation)
+    """A PNG: PSD ROC, labels with the worst first, reliability, F1 by threshold, AUROC by what is known of events."""
+    figure = Figure(figsize=(12.0, 13.0), layout="constrained")
+    grid = figure.add_gridspec(3, 6, height_ratios=(5, 5, 3))
+    for place, draw in enumerate((_draw_curves, _draw_labels, _draw_reliability, _draw_thresholds)):
+        draw(figure.add_subplot(grid[place // 2, 3 * (place % 2) : 3 * (place % 2) + 3]), evaluation)
+    for place, (name, found) in enumerate(evaluation.strata.items()):
+        _draw_strata(figure.add_subplot(grid[2, 2 * place : 2 * place + 2]), name, found)
     save_figure(figure, path)
 
 
@@ -72,3 +75,11 @@ def _draw_thresholds(axes: Axes, evaluation: Evaluation) -> None:
         axes.axvline(evaluation.threshold, color=DETECTED, linewidth=1.5, label=words)
     axes.legend(frameon=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="threshold", ylabel="1-s F1, mean of labels", title="F1 by threshold")
+
+
+def _draw_strata(axes: Axes, name: str, found: Sequence[Stratum]) -> None:
+    places = [place for place, part in enumerate(found) if part.auroc is not None]
+    axes.plot(places, [found[place].auroc or 0.0 for place in places], color=CURVE, marker="o")
+    axes.axhline(0.5, color=LIMIT, linewidth=0.8)
+    axes.set_xticks(range(len(found)), [part.name for part in found], fontsize=8)
+    axes.set(xlim=(-0.5, len(found) - 0.5), ylim=(0.4, 1.02), xlabel=_STRATA[name], ylabel="AUROC, all frames")
