@@ -16,6 +16,7 @@ from evaluation.event_f1 import collar_f1
 from evaluation.f1 import F1
 from evaluation.false_alarms import false_alarms
 from evaluation.frame_auroc import frame_auroc, pooled_auroc, resampled_auroc
+from evaluation.grounding import VARIANTS, grounding_psds, pairs_of, threshold_auc
 from evaluation.label_mean import LabelMean
 from evaluation.psds import Psds, Roc, detection_scores
 from evaluation.queries import UNTRAINED, Trained
@@ -23,6 +24,7 @@ from evaluation.retrieval import MAP_AT, RECALL_AT, Retrieval, retrieval
 from evaluation.scored import Detector, ScoredSplit, collect_scores, soundscapes_digest, split_soundscapes
 from evaluation.segments import best_threshold, partial_auroc, resampled_partial_auroc, segment_f1
 from evaluation.strata import Stratum, strata
+from evaluation.zero_shot import zero_shot
 from manifests.captions import caption_texts
 from manifests.errors import FlamError
 from manifests.schema import Soundscape
@@ -61,6 +63,10 @@ TITLES = {
     "brier_of_prior": "Brier score of always saying how common sounds are",
     "false_alarms_per_hour": "false alarms an hour and label that isn't there",
     "false_alarms_per_hour_near_misses": "false alarms an hour and near miss of a label that is there",
+    "zero_shot_accuracy": "zero-shot accuracy of clips",
+    "zero_shot_map": "zero-shot mAP of clips, mean of labels",
+    **{name: f"grounding PSDS, by {name.rpartition('_')[2]}" for name in VARIANTS},
+    "grounding_th_auc": "grounding Th-AUC",
     **{f"text_to_audio_{name}": f"text to audio {words}" for name, words in _RETRIEVED.items()},
     **{f"audio_to_text_{name}": f"audio to text {words}" for name, words in _RETRIEVED.items()},
 }
@@ -188,6 +194,8 @@ def evaluate(
     calibrated = calibration(scored.scores, scored.truth)
     metrics |= _calibration(calibrated, weights)
     metrics |= _false_alarms(scored, DEFAULT_THRESHOLD if threshold is None else threshold, weights)
+    metrics |= _zero_shot(detector, scored, weights)
+    metrics |= _grounding(scored, weights)
     if captions is not None:
         metrics |= _retrieval(detector, scored, captions, weights)
     chosen = f1s.get("segment_f1_{}", f1s["segment_f1_{}_at_0.5"])
@@ -296,6 +304,26 @@ def _f1(name: str, f1: F1, weights: Float[np.ndarray, "replicate clip"]) -> dict
         name.format("macro"): Metric(value=f1.macro, replicates=macro),
         name.format("micro"): Metric(value=f1.micro, replicates=micro),
     }
+
+
+def _zero_shot(
+    detector: Detector, scored: ScoredSplit, weights: Float[np.ndarray, "replicate clip"]
+) -> dict[str, Metric]:
+    found = zero_shot(detector, scored)
+    value = found.average_precision().macro
+    metrics = {"zero_shot_map": Metric(value=value, replicates=found.resampled_map(weights))}
+    if found.is_single_label:
+        replicates = weights @ found.correct / weights.shape[1]
+        metrics["zero_shot_accuracy"] = Metric(value=float(found.correct.mean()), replicates=replicates)
+    return metrics
+
+
+def _grounding(scored: ScoredSplit, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
+    pairs = pairs_of(scored)
+    if not len(pairs.clip):
+        return {}
+    found = {**grounding_psds(pairs, weights), "grounding_th_auc": threshold_auc(pairs, weights)}
+    return {name: Metric(value=value, replicates=replicates) for name, (value, replicates) in found.items()}
 
 
 def _captions(folder: DatasetFolder, caption_set: str, soundscapes: Sequence[Soundscape]) -> list[tuple[int, str]]:

@@ -89,11 +89,12 @@ def test_an_oracle_gets_everything_right(toy_dataset):
     assert (found["num_soundscapes"], found["num_labels"]) == (8, 4)
     assert found["threshold"] == 0.3
     wrong = {"ece": 0.1, "brier": 0.01, "brier_of_prior": pytest.approx(0.15, abs=0.1), "false_alarms_per_hour": 0.0}
+    wrong["grounding_th_auc"] = pytest.approx(40 / 49)  # its scores are 0.1 and 0.9: right from .11 to .89
     for name in [name for name in TITLES if name in found]:
         assert found[name] == pytest.approx(wrong.get(name, 1.0)), name
         if name != "brier_of_prior":
-            assert found["intervals"][name] == pytest.approx([wrong.get(name, 1.0)] * 2), name
-    assert len(found["intervals"]) == 28
+            assert found["intervals"][name] == pytest.approx([found[name]] * 2), name
+    assert len(found["intervals"]) == 33
 
 
 def test_hearing_that_something_sounds_is_chance_over_active_frames(toy_dataset):
