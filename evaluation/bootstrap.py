@@ -27,10 +27,18 @@ def clip_weights(num_clips: int, *, num: int = NUM_REPLICATES) -> Float[np.ndarr
     return rng.multinomial(num_clips, np.full(num_clips, 1 / num_clips), size=num).astype(np.float32)
 
 
-def interval(replicates: Float[np.ndarray, " replicate"]) -> Interval | None:
-    """From percentile 2.5 to 97.5; None if the metric is undefined in most replicates."""
+def interval(replicates: Float[np.ndarray, " replicate"], *, around: float) -> Interval | None:
+    """From percentile 2.5 to 97.5, moved so that the replicates' mean lies on the value.
+
+    Copies of a clip are equals of one another, which there are none of in the clips themselves: retrieval and average
+    precision come out a little different in every replicate.
+
+    Args:
+        replicates: of a metric, NaN where it is undefined; if that is in most of them, there is no interval.
+        around: the metric's value.
+    """
     defined = replicates[np.isfinite(replicates)]
     if not len(defined) or len(defined) < _LEAST_DEFINED * len(replicates):
         return None
-    low, high = np.quantile(defined, [0.025, 0.975])
+    low, high = np.quantile(defined, [0.025, 0.975]) + (around - defined.mean())
     return Interval(low=float(low), high=float(high))

@@ -96,8 +96,12 @@ class Metric:
 
     @property
     def interval(self) -> Interval | None:
-        """95 % of the replicates."""
-        return interval(self.replicates)
+        """95 % of the replicates; of a share from 0 to 1."""
+        found = None if self.value is None else interval(self.replicates, around=self.value)
+        if found is None:
+            return None
+        most = 1.0 if np.nanmax(self.replicates) <= 1 else np.inf
+        return Interval(low=max(found.low, 0.0), high=min(found.high, most))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -119,7 +119,9 @@ def differences(first: Kept, second: Kept) -> dict[str, Difference]:
         name: Difference(
             first=first.about[name],
             second=second.about[name],
-            interval=interval(second.replicates[name] - first.replicates[name]),
+            interval=interval(
+                second.replicates[name] - first.replicates[name], around=second.about[name] - first.about[name]
+            ),
         )
         for name in TITLES
         if isinstance(first.about.get(name), float) and isinstance(second.about.get(name), float)

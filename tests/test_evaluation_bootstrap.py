@@ -8,6 +8,7 @@ from scored_arrays import truth_of_spans
 from test_evaluation_metrics import random_spans
 
 from evaluation.bootstrap import clip_weights, interval
+from evaluation.evaluate import Metric
 from evaluation.event_f1 import collar_f1
 from evaluation.frame_auroc import frame_auroc, pooled_auroc, resampled_auroc
 from evaluation.frame_scores import FrameScores
@@ -98,12 +99,24 @@ def test_resampled_psds_is_that_of_the_clips_drawn(replicates):
 def test_an_interval_is_as_wide_as_theory_says():
     values = np.random.default_rng(0).random(400)
     weights = clip_weights(400)
-    found = interval(weights @ values / 400)
+    found = interval(weights @ values / 400, around=values.mean())
     error = 1.96 * values.std() / np.sqrt(400)
     assert (found.low, found.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=error / 5)
 
 
+def test_an_interval_lies_around_the_value_though_replicates_are_biased():
+    replicates = np.random.default_rng(0).normal(0.5, 0.1, 1000)
+    found = interval(replicates + 0.3, around=0.5)
+    assert (found.low + found.high) / 2 == pytest.approx(0.5, abs=0.02)
+    metric = Metric(value=0.98, replicates=np.minimum(replicates, 1.0))
+    assert metric.interval.high == 1.0
+    assert Metric(value=0.02, replicates=replicates).interval.low == 0.0
+    assert Metric(value=300.0, replicates=replicates + 299.5).interval.high > 300.1
+
+
 def test_a_metric_that_is_mostly_undefined_has_no_interval():
-    assert interval(np.full(10, np.nan)) is None
-    assert interval(np.r_[np.full(6, np.nan), np.ones(4)]) is None
-    assert interval(np.r_[np.full(4, np.nan), np.ones(6)]).low == 1.0
+    assert interval(np.full(10, np.nan), around=1.0) is None
+    assert interval(np.r_[np.full(6, np.nan), np.ones(4)], around=1.0) is None
+    assert interval(np.r_[np.full(4, np.nan), np.ones(6)], around=1.0).low == 1.0
+    assert interval(np.zeros(0), around=1.0) is None
+    assert Metric(value=None, replicates=np.ones(10)).interval is None
