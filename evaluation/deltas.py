@@ -40,6 +40,7 @@ class Deltas:
         cross_triggers: of each detection of another label's event, as a rate: 1 / seconds of that label's events.
         events: of the label in each clip; those of clips in which it is not known are 0.
         seconds: of each clip in which the label is known, else 0.
+        is_whole: whether these are all changes, and not the first only.
     """
 
     score: Float[np.ndarray, " change"]
@@ -49,6 +50,7 @@ class Deltas:
     cross_triggers: Float[np.ndarray, " change"]
     events: Int[np.ndarray, " clip"]
     seconds: Float[np.ndarray, " clip"]
+    is_whole: bool = True
 
 
 def intersection_deltas(

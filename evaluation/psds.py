@@ -157,16 +157,31 @@ def measure(
         for label in labels:
             deltas = variant_deltas(scores, truth, label, variant)
             rocs[label] = roc(deltas, variant, num_labels=len(labels))
+            near = _near(deltas, variant)
             for row, weight in enumerate(weights):
                 if (events := float(weight @ deltas.events)) > 0:
-                    hits = _resampled_hits(deltas, weight, steps, variant, num_labels=len(labels)) / events
-                    total[row] += hits
-                    squares[row] += hits**2
-                    count[row] += 1
+                    hits = _resampled_hits(near, weight, steps, variant, num_labels=len(labels))
+                    if hits is None:  # in this replicate it isn't: rare
+                        hits = _resampled_hits(deltas, weight, steps, variant, num_labels=len(labels))
+                    if hits is not None:
+                        total[row] += hits / events
+                        squares[row] += (hits / events) ** 2
+                        count[row] += 1
             advance()
     with np.errstate(invalid="ignore"):
         mean = total / count
         return Measured(rocs=rocs, hits=mean, spread=np.sqrt(np.maximum(squares / count - mean**2, 0.0)))
+
+
+def _near(deltas: Deltas, variant: PsdsVariant) -> Deltas:
+    """The changes up to a multiple of the most false alarms that count: what follows is nearly everything."""
+    most = _AMPLE * variant.max_false_alarms * deltas.seconds.sum() / _HOUR
+    beyond = np.flatnonzero(np.cumsum(deltas.false_alarms) > most)
+    stop = int(beyond[0]) + 1 if len(beyond) else len(deltas.score)
+    parts = ("score", "clip", "hits", "false_alarms", "cross_triggers")
+    return dataclasses.replace(
+        deltas, is_whole=not len(beyond), **{name: getattr(deltas, name)[:stop] for name in parts}
+    )
 
 
 def _resampled_hits(
@@ -176,21 +191,18 @@ def _resampled_hits(
     variant: PsdsVariant,
     *,
     num_labels: int,
-) -> Float[np.ndarray, " step"]:
-    """The most events found at each rate of false alarms, each clip counted as often as its weight says."""
+) -> Float[np.ndarray, " step"] | None:
+    """The most events found at each rate of false alarms, each clip counted as often as its weight says.
+
+    None if the changes end before the last rate, though there are more.
+    """
     crossed = variant.cross_trigger_weight / max(num_labels - 1, 1) * deltas.cross_triggers
-    worth = deltas.false_alarms / float(weight @ deltas.seconds) + crossed
-    # what is counted beyond a multiple of the most false alarms is nearly never needed, and is nearly everything
-    beyond = np.flatnonzero(
-        np.cumsum(deltas.false_alarms) * _HOUR > _AMPLE * variant.max_false_alarms * deltas.seconds.sum()
-    )
-    for stop in (int(beyond[0]) + 1 if len(beyond) else len(worth), len(worth)):
-        score, times = deltas.score[:stop], weight[deltas.clip[:stop]].astype(np.float64)
-        is_last = np.append(score[:-1] != score[1:], stop == len(worth))[:stop]
-        rates = np.cumsum(times * worth[:stop])[is_last] * _HOUR
-        if stop == len(worth) or (len(rates) and rates[-1] > variant.max_false_alarms):
-            break
-    found = np.cumsum(times * deltas.hits[:stop])[is_last]
+    times = weight[deltas.clip].astype(np.float64)
+    is_last = np.append(deltas.score[:-1] != deltas.score[1:], deltas.is_whole)[: len(deltas.score)]
+    rates = np.cumsum(times * (deltas.false_alarms / float(weight @ deltas.seconds) + crossed))[is_last] * _HOUR
+    if not deltas.is_whole and not (len(rates) and rates[-1] > variant.max_false_alarms):
+        return None
+    found = np.cumsum(times * deltas.hits)[is_last]
     place = np.searchsorted(steps, rates - 1e-9, side="left")  # the first step at which a point is allowed
     best = np.zeros(len(steps) + 1)
     np.maximum.at(best, np.minimum(place, len(steps)), found)

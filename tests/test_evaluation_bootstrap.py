@@ -7,6 +7,7 @@ import pytest
 from scored_arrays import truth_of_spans
 from test_evaluation_metrics import random_spans
 
+from evaluation import psds as psds_module
 from evaluation.bootstrap import clip_weights, interval
 from evaluation.evaluate import Metric
 from evaluation.event_f1 import collar_f1
@@ -94,6 +95,19 @@ def test_resampled_psds_is_that_of_the_clips_drawn(replicates):
     assert everything.resampled(dataclasses.replace(wide, instability_weight=0.0))[0] == pytest.approx(
         np.mean([area(roc, wide) for roc in everything.rocs.values()]), abs=1e-3
     )
+
+
+@pytest.mark.parametrize("most", [100.0, 700.0])
+def test_leaving_out_what_lies_far_beyond_changes_nothing(replicates, monkeypatch, most):
+    scores, truth, weights, _ = replicates
+    variant = dataclasses.replace(PSDS1, max_false_alarms=most)
+    found = {}
+    for ample in (0.3, 4, 10**9):  # the first is too little for most replicates: they take all changes
+        monkeypatch.setattr(psds_module, "_AMPLE", ample)
+        found[ample] = measure(scores, truth, variant, weights=weights).hits
+    np.testing.assert_array_equal(found[0.3], found[10**9])
+    np.testing.assert_array_equal(found[4], found[10**9])
+    assert found[4].max() > 0.1
 
 
 def test_an_interval_is_as_wide_as_theory_says():
