@@ -5,7 +5,8 @@
 The same soundscapes of the real-recordings benchmark, three times. The model is asked for each test sound by wordings
 that none of the three was trained with, and to find recordings by captions in such wordings. No language model is at
 hand: a stand-in on loopback answers `flam-cli phrases` and `flam-cli caption` from a list of wordings, with one answer
-in six wrong. Continues where it was stopped. The last line is one JSON object.
+in six wrong. Continues where it was stopped; finished runs are in captions/runs.jsonl, and are not made again: delete
+that file to make all anew. The last line is one JSON object.
 """
 
 import argparse
@@ -49,6 +50,7 @@ from training.config import TrainConfig
 from training.detect import Detector
 from training.loop import train
 
+RUNS = Path(__file__).with_name("captions") / "runs.jsonl"  # what finished runs measured: an hour for three
 WORDINGS = Path(__file__).with_name("captions") / "wordings.jsonl"
 STYLES = ("sentence", "temporal")
 WRONG_SHARE = 1 / 6
@@ -79,8 +81,14 @@ def main() -> None:
             config = TrainConfig(
                 steps=options.steps, evaluate_every=options.steps // 2, seed=seed, caption_set=READS[name]
             )
-            results[name].append(measured(folder, out / f"run-{name}-{seed}", config, test, asked))
-            say(f"{name}, seed {seed}: {results[name][-1]}")
+            key = {"reads": name, "seed": seed, "steps": options.steps}
+            kept = next((row["measured"] for row in read_runs() if key.items() <= row.items()), None)
+            if kept is None:
+                kept = measured(folder, out / f"run-{name}-{seed}", config, test, asked)
+                with RUNS.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({**key, "measured": kept}) + "\n")
+            results[name].append(kept)
+            say(f"{name}, seed {seed}: {kept}")
     show(results)
     described = {name: read_text_counts(folder, READS[name]) for name, folder in folders.items()}
     num_asked = sum(map(len, asked.values()))
@@ -88,6 +96,11 @@ def main() -> None:
 
 
 # What the models read
+
+
+def read_runs() -> list[dict[str, Any]]:
+    """Finished runs of any machine; a change of the model or of what it reads makes all of them stale."""
+    return [json.loads(line) for line in RUNS.read_text("utf-8").splitlines()] if RUNS.exists() else []
 
 
 def copied(source: DatasetFolder, target: Path) -> DatasetFolder:
@@ -236,14 +249,20 @@ class InOtherWords:
         self.texts = sorted({text for texts in words.values() for text in texts})
         self.column = {text: index for index, text in enumerate(self.texts)}
         self.turn = 0  # which wording of each cluster is meant
-        self._heard: dict[Source, np.ndarray] = {}
+        self.identity = detector.identity
+        self._heard: dict[Source, tuple[np.ndarray, np.ndarray]] = {}
 
-    def activations(self, source: Source, phrases: Sequence[str]) -> np.ndarray:
+    def hear(self, source: Source, phrases: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Scores of the wordings whose turn it is."""
         if source not in self._heard:
-            self._heard[source] = self.detector.activations(source, self.texts).astype(np.float32)
+            self._heard[source] = self.detector.hear(source, self.texts)
+        scores, embedding = self._heard[source]
         columns = [self.column[self.words[phrase][self.turn % len(self.words[phrase])]] for phrase in phrases]
-        return self._heard[source][:, columns]
+        return scores[:, columns], embedding
+
+    def caption_embeddings(self, captions: Sequence[str]) -> np.ndarray:
+        """The detector's own."""
+        return self.detector.caption_embeddings(captions)
 
 
 def measured(
@@ -256,19 +275,19 @@ def measured(
     train(folder.root, run, config)
     detector = Detector.load(run)
     soundscapes = split_soundscapes(test, "test")
-    result = {f"label_{name}": value for name, value in auroc(collect_scores(detector, test, soundscapes)).items()}
+    scored = collect_scores(detector, test, soundscapes)
+    result = {f"label_{name}": value for name, value in auroc(scored).items()}
     by_label = {query.phrase: asked[query.cluster] for query in split_queries(soundscapes, test.phrases())}
     listener = InOtherWords(detector, by_label)
     turns = []
     for listener.turn in range(max(map(len, asked.values()))):
         turns.append(auroc(collect_scores(listener, test, soundscapes)))
     result |= {f"unseen_{name}": statistics.fmean(turn[name] for turn in turns) for name in turns[0]}
-    clips = np.stack([detector.clip_embedding(test.audio(soundscape)) for soundscape in soundscapes])
     for name, texts in test_captions(soundscapes, asked).items():
         embedded = detector.caption_embeddings(texts)
-        found = retrieval(clips, embedded, clip_of=np.arange(len(texts)), texts=texts)
-        for way, recalls in (("text_to_audio", found.text_to_audio), ("audio_to_text", found.audio_to_text)):
-            result |= {f"{name}_{way}_{k}": recall for k, recall in recalls.items()}
+        found = retrieval(scored.embeddings, embedded, clip_of=np.arange(len(texts)), texts=texts)
+        for way, ranking in (("text_to_audio", found.text_to_audio), ("audio_to_text", found.audio_to_text)):
+            result |= {f"{name}_{way}_{k}": float(hits.mean()) for k, hits in ranking.hits.items()}
     write_json(kept, result)
     return result
 

@@ -22,5 +22,5 @@ def test_the_demo_runs_to_its_picture_and_goes_on_where_it_was(
         assert "truth:" in told.out
         assert "bank SOUNDS --out BANK" in told.out
         assert (tmp_path / "demo" / "detections.png").read_bytes().startswith(b"\x89PNG")
-        assert (tmp_path / "demo" / "run" / "metrics.json").is_file()
+        assert (tmp_path / "demo" / "run" / "evaluations" / "data-test" / "metrics.json").is_file()
     assert "3. Captions: there before" in told.err
