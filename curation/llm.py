@@ -13,9 +13,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from curation.budget import Budget, question_bytes
+from curation.llm_address import Address, address_of
 from curation.traffic import Traffic, backoff
 from manifests.errors import FlamError
 
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 Item = TypeVar("Item")
+_OPENAI = "https://api.openai.com/v1"
 _PLACEHOLDER_KEY = "none"  # many local servers want no key, but the client insists on one
 _LONGEST_WAIT = 600.0  # seconds; a server that says to come back later than that is not waited for
 _LATER = {408, 409}  # with 5xx: the server may answer later
+_HEADER = re.compile(r"([!-~]([ -~]*[!-~])?)?")  # what HTTP takes for the value of one
+_HEADER_LINE = re.compile(r"[\w-]+\s*:[\t -~]*", re.ASCII)
 _MOST_REFUSALS = 8  # of one call, for too many calls: those are no failures, but there must be an end
 
 
@@ -34,16 +37,20 @@ class Server:
     """Where answers come from."""
 
     model: str
-    base_url: str | None = None  # None: OPENAI_BASE_URL, else OpenAI
+    base_url: str | None = None  # None: OPENAI_BASE_URL, else OpenAI; a query in it goes with every call
     timeout: float = 60.0  # seconds for one attempt, from the first byte sent to the last received
     max_retries: int = 4  # after 5xx, timeouts and lost connections
     concurrency: int = 8  # calls at a time
 
     @property
+    def address(self) -> Address:
+        """Where it is; raises FlamError if that is no address."""
+        return address_of(self.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI)
+
+    @property
     def name(self) -> str:
-        """The model and where it runs, as a user may see it: without a password in the URL."""
-        url = urlsplit(self.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1")
-        return f"model {self.model!r} at {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+        """The model and where it runs, as a user may see it."""
+        return f"model {self.model!r} at {self.address.shown}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,18 +212,40 @@ def request(model: str, messages: Sequence[Mapping[str, str]], form: Form, diale
 
 
 def make_client(server: Server) -> "AsyncOpenAI":
-    """OpenAI's client; it retries nothing by itself, for only we know what is in flight."""
+    """OpenAI's client; it retries nothing by itself, for only we know what is in flight.
+
+    Raises FlamError for settings, the environment's too, with which no call could leave: the client would fail at each
+    call as if the server had, or in many lines. None of them is quoted, for they may hold keys and passwords.
+    """
     from openai import AsyncOpenAI
 
     key = os.environ.get("OPENAI_API_KEY", "").strip()
-    base_url = server.base_url or os.environ.get("OPENAI_BASE_URL") or None
-    if not key and base_url is None:
+    if not (key or server.base_url or os.environ.get("OPENAI_BASE_URL")):
         raise FlamError("no API key: set OPENAI_API_KEY, or give --base-url for a server that needs none")
-    if not (key.isascii() and key.isprintable()):
-        raise FlamError("OPENAI_API_KEY holds characters that no key has; set it again")
-    if base_url is not None and not re.match(r"https?://[^/\s]+", base_url):
-        raise FlamError(f"base URL of {server.name} is no http:// or https:// address; check --base-url")
-    return AsyncOpenAI(api_key=key or _PLACEHOLDER_KEY, base_url=base_url, timeout=server.timeout, max_retries=0)
+    organisation, project = (os.environ.get(name, "") for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"))
+    for name, value in (("API_KEY", key), ("ORG_ID", organisation), ("PROJECT_ID", project)):
+        if not _HEADER.fullmatch(value):
+            raise FlamError(f"OPENAI_{name} holds characters that none has; set it again")
+    headers = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+    if not all(_HEADER_LINE.fullmatch(line.strip()) for line in headers if ":" in line):
+        raise FlamError("OPENAI_CUSTOM_HEADERS holds what is no HTTP header; give lines of NAME: VALUE, or unset it")
+    address = server.address
+    try:
+        return AsyncOpenAI(
+            api_key=key or _PLACEHOLDER_KEY,
+            base_url=address.url,
+            default_query=address.query,
+            timeout=server.timeout,
+            max_retries=0,
+        )
+    except OSError:
+        raise FlamError(
+            "cannot read certificates to connect with: check the files that SSL_CERT_FILE and SSLKEYLOGFILE name"
+        ) from None
+    except Exception:  # noqa: BLE001 - what is wrong with a URL has no class in common with other errors
+        raise FlamError(
+            "cannot connect by these addresses: check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, and the base URL"
+        ) from None
 
 
 def _status_error(server: Server, error: Any) -> Exception:

@@ -93,6 +93,7 @@ class OddServer:
     def __init__(self, answer: Callable[[dict[str, Any]], tuple[Any, ...]]) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -100,6 +101,7 @@ class OddServer:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.bodies.append(body)
                 outer.headers.append(dict(self.headers))
+                outer.paths.append(self.path)
                 status, content, *more = answer(body)
                 with contextlib.suppress(OSError):  # the client may have gone
                     self.send_response(status)

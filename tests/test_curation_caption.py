@@ -198,7 +198,7 @@ def test_a_wrong_key_stops_early_and_is_never_shown(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     mock.script({"type": "fail", "status": 401, "times": None})
     data = dataset(tmp_path, barking(50))
-    with pytest.raises(FlamError, match=f"'m' at {mock.base_url} answered HTTP 401") as error:
+    with pytest.raises(FlamError, match=f"'m' at {mock.root} answered HTTP 401") as error:
         ask(data, mock.base_url, concurrency=4)
     assert len(mock.requests()) <= 4
     assert KEY not in str(error.value) + "".join(capfd.readouterr())

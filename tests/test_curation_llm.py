@@ -72,7 +72,7 @@ def test_a_server_that_stays_down_is_no_answer_after_bounded_retries(mock: Mock)
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_what_no_retry_can_mend_is_one_line_and_one_request(mock: Mock, status: int) -> None:
     mock.script({"type": "fail", "status": status, "times": None, "message": f"bad key {KEY}"})
-    with pytest.raises(FlamError, match=f"'m' at {mock.base_url} answered HTTP {status}") as error:
+    with pytest.raises(FlamError, match=f"'m' at {mock.root} answered HTTP {status}") as error:
         ask(mock.base_url)
     assert KEY not in str(error.value)
     assert "\n" not in str(error.value)
@@ -220,15 +220,82 @@ def test_no_key_is_needed_where_a_base_url_is_given(monkeypatch: pytest.MonkeyPa
         Llm(Server(model="m"))
 
 
-@pytest.mark.parametrize(("key", "base_url"), [("sk-a\nb", "http://x"), ("schlüssel", "http://x"), (KEY, "localhost")])
-def test_a_key_or_url_that_cannot_work_is_refused_before_any_call(
-    monkeypatch: pytest.MonkeyPatch, key: str, base_url: str
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(FlamError) as error:
+@pytest.mark.parametrize(
+    ("base_url", "shown"),
+    [
+        ("http://me:secret@Host:8000/v1/secret?api-version=secret", "http://Host:8000"),
+        ("https://[::1]:1/v1", "https://[::1]:1"),
+        (" http://my_host ", "http://my_host"),
+        ("http://例.jp/v1", "http://例.jp"),
+    ],
+)
+def test_only_host_and_port_of_a_url_are_shown(base_url: str, shown: str) -> None:
+    assert Server(model="m", base_url=base_url).name == f"model 'm' at {shown}"
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://secret:abc/v1",
+        "http://[::1secret",
+        "http://日本..secret/v1",
+        "http://secret mple/v1",
+        "http://secret\tx/v1",
+        "http://secret:99999/v1",
+        "http://secret:0/v1",
+        "http://sec<ret/v1",
+        "http://secret/v1#part",
+        "ttp//u:secret@h/v1",
+        "https//sk-secret@h",
+        "ttp://u:secret@h/v1",
+        "http://",
+        "localhost",
+        "http://☃secret.net",
+    ],
+)
+def test_a_url_that_no_call_could_reach_is_refused_in_one_line_that_does_not_repeat_it(base_url: str) -> None:
+    with pytest.raises(FlamError, match="base URL") as error:
         Llm(Server(model="m", base_url=base_url))
-    assert key not in str(error.value)
+    assert "secret" not in str(error.value)
 
 
-def test_a_password_in_the_url_is_not_shown() -> None:
-    assert Server(model="m", base_url="http://me:secret@host:8000/v1").name == "model 'm' at http://host:8000/v1"
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("OPENAI_API_KEY", "sk-secret\nb", "OPENAI_API_KEY"),
+        ("OPENAI_API_KEY", "schlüsselsecret", "OPENAI_API_KEY"),
+        ("OPENAI_ORG_ID", "örgsecret", "OPENAI_ORG_ID"),
+        ("OPENAI_ORG_ID", "secret ", "OPENAI_ORG_ID"),
+        ("OPENAI_PROJECT_ID", "secret\n", "OPENAI_PROJECT_ID"),
+        ("OPENAI_CUSTOM_HEADERS", "X: 1\nY: sécret", "OPENAI_CUSTOM_HEADERS"),
+        ("OPENAI_CUSTOM_HEADERS", "X secret: 1", "OPENAI_CUSTOM_HEADERS"),
+        ("OPENAI_BASE_URL", "https//secret", "OPENAI_BASE_URL"),
+        ("HTTPS_PROXY", "foo://secret", "HTTPS_PROXY"),
+        ("ALL_PROXY", "http://u:secret@h:abc", "ALL_PROXY"),
+        ("SSL_CERT_FILE", "/nonexistent/secret", "SSL_CERT_FILE"),
+        ("SSL_CERT_FILE", "/etc/passwd", "SSL_CERT_FILE"),
+    ],
+)
+def test_a_setting_of_the_environment_that_cannot_work_is_named_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(FlamError, match=said) as error:
+        Llm(Server(model="m", base_url=None if name == "OPENAI_BASE_URL" else "https://h/v1"))
+    assert "secret" not in str(error.value)
+
+
+def test_settings_of_the_environment_that_can_work_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org one")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Of-Mine: a b: c\n\nno header")
+    with OddServer(lambda _: (200, completion(GOOD))) as server:
+        ask(server.base_url)
+    assert {"X-Of-Mine": "a b: c", "openai-organization": "org one"}.items() <= {
+        name if name.startswith("openai") else name.title(): value for name, value in server.headers[0].items()
+    }.items()
+
+
+def test_a_query_of_the_base_url_goes_with_every_call() -> None:
+    with OddServer(lambda _: (200, completion(GOOD))) as server:
+        ask(f"{server.base_url}?api-version=2024-10-21&x=")
+    assert server.paths == ["/v1/chat/completions?api-version=2024-10-21&x="]
