@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from curation.answers import json_in
 from curation.budget import Budget, question_bytes
 from curation.llm_address import Address, address_of
 from curation.traffic import Traffic, backoff
@@ -29,6 +30,7 @@ _LONGEST_WAIT = 600.0  # seconds; a server that says to come back later than tha
 _LATER = {408, 409}  # with 5xx: the server may answer later
 _HEADER = re.compile(r"([!-~]([ -~]*[!-~])?)?")  # what HTTP takes for the value of one
 _HEADER_LINE = re.compile(r"[\w-]+\s*:[\t -~]*", re.ASCII)
+_MOST_NOT_TAKEN = 5  # questions that a server may refuse before it answers one; more is no matter of the questions
 _MOST_REFUSALS = 8  # of one call, for too many calls: those are no failures, but there must be an end
 
 
@@ -76,6 +78,14 @@ class NoAnswerError(Exception):
     """One call came to nothing, though the next may not. Its text is the reason in a few words."""
 
 
+class NotTakenError(NoAnswerError):
+    """The server refused this question, and has answered others: it will not take it later either."""
+
+
+class NoneTakenError(FlamError):
+    """The server refused a question before it answered any: it may be the settings, or this question."""
+
+
 class MalformedError(Exception):
     """A response that is no chat completion."""
 
@@ -88,6 +98,7 @@ class Llm:
         self.client = make_client(server)
         self._traffic = Traffic(server.name, concurrency=server.concurrency)
         self._dialect = 0  # the first of _DIALECTS that the server understands
+        self._has_answered = False
 
     async def ask(self, messages: Sequence[Mapping[str, str]], form: Form) -> Answer:
         """One answer; raises NoAnswerError if there is none, FlamError if no other will come.
@@ -147,26 +158,45 @@ class Llm:
             except openai.APIConnectionError:
                 raise _FailedError("connection lost or refused", may_cost=True) from None
             except openai.APIStatusError as error:
-                if error.status_code in (400, 422) and dialect + 1 < len(_DIALECTS):
-                    continue
-                raise _status_error(self.server, error) from None
+                if error.status_code not in (400, 422):
+                    raise _status_error(self.server, error) from None
+                if dialect + 1 == len(_DIALECTS):
+                    self._traffic.answered()
+                    raise self._not_taken(error.status_code) from None
+                continue
             except (openai.APIError, ValueError):  # ValueError: a body that is no JSON reaches us as JSONDecodeError
                 raise _FailedError("malformed response", may_cost=True) from None
             self._dialect = max(self._dialect, dialect)  # the request was good, so it was the words it did not know
             try:
-                return answer_in(body)
+                answer = answer_in(body)
             except MalformedError:
                 raise _FailedError("malformed response", may_cost=True) from None
+            self._has_answered = True
+            return answer
         raise AssertionError
+
+    def _not_taken(self, status: int) -> Exception:
+        if self._has_answered:
+            return NotTakenError("refused by the server")
+        return NoneTakenError(str(refusal(self.server, status)))
 
 
 async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]], *, at_a_time: int) -> None:
-    """Work on items side by side, taking each when there is room; the first error ends it."""
+    """Work on items side by side, taking each when there is room; the first error ends it.
+
+    Items that the server refused before it answered any come again at the end: by then it has shown if it takes others.
+    """
     waiting = iter(items)
+    later: list[Item] = []
 
     async def take() -> None:
         for item in waiting:
-            await work(item)
+            try:
+                await work(item)
+            except NoneTakenError:
+                later.append(item)
+                if len(later) == _MOST_NOT_TAKEN:
+                    raise
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -174,6 +204,8 @@ async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[None]
                 tasks.create_task(take())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None  # the others only say the same
+    for item in later:
+        await work(item)
 
 
 class _FailedError(Exception):
@@ -296,12 +328,15 @@ def answer_in(body: Any) -> Answer:
     message = first.get("message") if isinstance(first, dict) else None
     if not isinstance(first, dict) or not isinstance(message, dict):
         raise MalformedError
-    content = message.get("content")
+    content, finish_reason = message.get("content"), first.get("finish_reason")
+    raw = content if isinstance(content, str) else ""
+    if not finish_reason:  # some servers never say; what can be parsed was not cut
+        finish_reason = "stop" if json_in(raw) is not None else ""
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     return Answer(
-        raw=content if isinstance(content, str) else "",
-        finish_reason=str(first.get("finish_reason") or ""),
+        raw=raw,
+        finish_reason=str(finish_reason),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
     )

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from curation.llm import Llm, NoAnswerError, for_each
+from curation.llm import Llm, NoAnswerError, NotTakenError, for_each
 from curation.questions import Case, list_form, messages_about_many, take_many
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class LlmCaptioner:
                 case.take(await self.llm.ask(case.messages(), case.form))
             except NoAnswerError as error:
                 _log.debug("%s: %s", case.soundscape.soundscape_id, error)
-                case.give_up(str(error))
+                case.give_up(str(error), for_good=isinstance(error, NotTakenError))
 
     async def _ask_many(self, cases: Sequence[Case]) -> None:
         """Whoever is not answered is asked about alone."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from curation.answers import json_in
-from curation.llm import Answer, Form, Llm, NoAnswerError, Server, for_each
+from curation.llm import Answer, Form, Llm, NoAnswerError, NotTakenError, Server, for_each
 from curation.ontology import Ontology
 from curation.phrases_review import sense
 from curation.phrases_sources import ModelAnswer, SourcesFolder
@@ -113,7 +113,11 @@ class _Asker:
         lists: dict[str, list[str]] = {}
         problem = ""
         for _ in range(2):
-            said.append(answer := await self.llm.ask(messages, _FORM))
+            try:
+                said.append(answer := await self.llm.ask(messages, _FORM))
+            except NotTakenError as error:
+                problem = str(error)
+                break
             found, problem = _lists_in(answer)
             lists = found or lists
             problem = problem or _named_others(found["synonyms"], question)

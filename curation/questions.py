@@ -93,10 +93,11 @@ class Case:
             Answer(raw=raw, finish_reason="stop", prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
         )
 
-    def give_up(self, reason: str) -> None:
-        """Nobody answers: templates until a later run."""
-        self.is_final = False
-        self._close_with_templates(via="openai", checks=[Check(name="answered", passed=False)])
+    def give_up(self, reason: str, *, for_good: bool = False) -> None:
+        """Nobody answers: templates until a later run, or for good."""
+        self.is_final = for_good
+        check = Check(name="accepted" if for_good else "answered", passed=False)
+        self._close_with_templates(via="openai", checks=[check])
         self.reason = reason
 
     @property

@@ -392,6 +392,38 @@ def test_twenty_kills_lose_nothing_and_repeat_only_what_was_in_flight(tmp_path: 
     assert not list((data / "captions").rglob(".*.jsonl"))
 
 
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("bad", ["n0x", "n3x"])
+def test_one_question_that_the_server_refuses_is_a_template_for_good(tmp_path: Path, status: int, bad: str) -> None:
+    data = dataset(tmp_path, numbered(6))
+
+    def answer(body: dict[str, Any]) -> tuple[int, bytes]:
+        return (status, b"{}") if bad in str(body["messages"]) else truthful(body)
+
+    with OddServer(answer) as server:
+        report = ask(data, server.base_url, concurrency=1)
+        assert (report.num_done, report.fallbacks) == (6, {"refused by the server": 1})
+        asked = len(server.bodies)
+        assert ask(data, server.base_url).num_reused == 6
+        assert len(server.bodies) == asked
+    (row,) = [row for row in rows_of(data) if row.fallback]
+    assert bad in row.text
+    assert [(check.name, check.passed) for check in row.checks] == [("accepted", False)]
+
+
+@pytest.mark.parametrize(("num", "most_asked"), [(2, 4), (50, 5 + 2)])
+def test_a_server_that_refuses_every_question_ends_the_stage_with_a_hint(
+    tmp_path: Path, num: int, most_asked: int
+) -> None:
+    data = dataset(tmp_path, numbered(num))
+    with OddServer(lambda _: (400, b"{}")) as server:
+        with pytest.raises(FlamError, match="HTTP 400: it refused the request; check --model and --base-url"):
+            ask(data, server.base_url, concurrency=1)
+        assert len(server.bodies) <= 4 * most_asked
+    with OddServer(truthful) as server:
+        assert ask(data, server.base_url, model="another").num_done == num  # nothing was made
+
+
 def test_a_mock_that_breaks_in_many_ways_has_nothing_to_say_against_the_client(tmp_path: Path, mock: Mock) -> None:
     mock.script(
         {"type": "fail", "status": 429, "retry_after": 0.5, "times": 3},

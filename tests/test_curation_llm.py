@@ -9,7 +9,7 @@ import pytest
 from llm_servers import GOOD, DripServer, Mock, OddServer, completion, llmock
 
 from curation.answers import caption_in
-from curation.llm import Answer, Llm, NoAnswerError, Server, retry_after
+from curation.llm import Answer, Llm, NoAnswerError, NotTakenError, Server, retry_after
 from curation.questions import CAPTION as FORM
 from manifests.errors import FlamError
 
@@ -104,6 +104,29 @@ def test_a_server_that_only_knows_the_old_name_of_the_length_is_asked_by_that() 
         assert ask(server.base_url, times=2).raw == GOOD
         assert ["response_format" in body for body in server.bodies] == [True, False, True, True]
         assert all(body["max_tokens"] == FORM.most_tokens for body in server.bodies[2:])
+
+
+def test_one_question_that_is_refused_is_none_of_the_server_s_faults_once_it_has_answered_others() -> None:
+    answers = iter([(200, completion(GOOD)), *[(422, b"{}")] * 4, (200, completion(GOOD))])
+
+    async def run() -> list[str]:
+        llm = Llm(Server(model="m", base_url=server.base_url))
+        try:
+            first = await llm.ask(QUESTION, FORM)
+            with pytest.raises(NotTakenError, match="refused by the server"):
+                await llm.ask(QUESTION, FORM)
+            return [first.raw, (await llm.ask(QUESTION, FORM)).raw]
+        finally:
+            await llm.close()
+
+    with OddServer(lambda _: next(answers)) as server:
+        assert asyncio.run(run()) == [GOOD, GOOD]
+
+
+@pytest.mark.parametrize(("raw", "finish_reason"), [(GOOD, "stop"), (GOOD[:-4], ""), ("A dog barks.", "")])
+def test_an_answer_is_whole_without_a_finish_reason_if_it_can_be_parsed(raw: str, finish_reason: str) -> None:
+    with OddServer(lambda _: (200, completion(raw, finish_reason=None))) as server:
+        assert ask(server.base_url).finish_reason == finish_reason
 
 
 def test_an_account_without_credit_stops_at_once() -> None:

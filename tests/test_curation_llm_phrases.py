@@ -203,6 +203,19 @@ def test_a_label_that_nobody_answered_is_asked_again_by_the_next_run(data: Path)
     assert len(synonyms(table)) == 2
 
 
+def test_a_label_that_the_server_refuses_is_left_out_and_not_asked_again(data: Path) -> None:
+    def answer(body: Body) -> tuple[int, bytes]:
+        return (400, b"{}") if question(body)["label"] == "cat" else (200, completion(about_label(body)))
+
+    with OddServer(answer) as running:
+        table, report = ask(data, running)
+        assert (report.num_answered, report.rejected, report.unanswered) == (1, {"refused by the server": 1}, {})
+        assert synonyms(table) == [("tabla", "a tabla somewhere")]
+        assert ask(data, running)[1].num_there == 2
+    with OddServer(lambda body: (400, b"{}")) as running, pytest.raises(FlamError, match="check --model"):
+        ask(data, running, model="none")
+
+
 def test_a_killed_run_asks_only_for_what_is_missing(tmp_path: Path) -> None:
     labels = [f"sound {letter}{other}" for letter in "abcdef" for other in "abcdef"]
     data = sounds(tmp_path, *labels)
