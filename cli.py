@@ -38,6 +38,11 @@ _INTERRUPTED = 130  # what Typer exits with after Ctrl-C
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every random draw: the same seed, the same result.")]
 BankOf = Annotated[Path | None, typer.Option(help="Its sound bank, if it has moved since; for data without audio.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Calls at a time.")]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt of a call.")]
+MaxAnswerTokens = Annotated[
+    int, typer.Option(min=1, help="Of one answer, thoughts included; a model that thinks long needs more.")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 
 
@@ -224,13 +229,14 @@ def caption(  # noqa: PLR0913 - as above
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of the caption set; by default template or the model.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Calls at a time.")] = 8,
+    concurrency: Concurrency = 8,
     per_request: Annotated[int, typer.Option(min=1, max=50, help="Soundscapes in one question.")] = 1,
     batch: Annotated[
         bool,
         typer.Option(help="Ask through the Batch API: up to a day, at a lower price. May be stopped and run again."),
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt of a call.")] = 60.0,
+    timeout: Timeout = 60.0,
+    max_answer_tokens: MaxAnswerTokens = 1000,
     max_tokens_total: Annotated[
         int | None, typer.Option(min=1, help="That the set may use, questions and answers, all runs together.")
     ] = None,
@@ -287,6 +293,7 @@ def caption(  # noqa: PLR0913 - as above
         seed=seed,
         limit=limit,
         timeout=timeout,
+        max_answer_tokens=max_answer_tokens,
     )
     print_captioned(report, asked=via == "openai")
 
@@ -302,6 +309,9 @@ def phrases(  # noqa: PLR0913 - as above
     model: Annotated[str | None, typer.Option(help="Language model, with --via openai.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Of a server with OpenAI's protocol.")] = None,
     prompt: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML of your own, to ask with.")] = None,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 60.0,
+    max_answer_tokens: MaxAnswerTokens = 1000,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -325,7 +335,15 @@ def phrases(  # noqa: PLR0913 - as above
         )
     if via is not None and not (model or "").strip():
         raise FlamError("no model to ask: give --model, as the server calls it")
-    server = Server(model=model or "", base_url=base_url) if via is not None else None
+    server = None
+    if via is not None:
+        server = Server(
+            model=model or "",
+            base_url=base_url,
+            concurrency=concurrency,
+            timeout=timeout,
+            max_answer_tokens=max_answer_tokens,
+        )
     table, asked = update_phrases(data, ontology=ontology, corrections=corrections, server=server, prompt=prompt)
     if asked is not None:
         print_asked(asked)

@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow.parquet as pq
 
 from curation.budget import Budget, Ledger, Prices, question_bytes
 from curation.caption_run import CaptionReport, CaptionRun
+from curation.caption_set import claim_set, set_name
 from curation.checks import Checker
 from curation.llm import Llm, Server
 from curation.llm_batch import Batches
@@ -22,7 +22,7 @@ from curation.prompt import BUILT_IN_STYLES, SoundscapePrompt, load_prompt
 from curation.questions import Case, Writer
 from manifests.errors import FlamError
 from manifests.progress import progress
-from manifests.store import DatasetFolder, claim, locked, read_json
+from manifests.store import DatasetFolder, locked
 
 Via = Literal["template", "openai"]
 _BATCHES = ".batch"  # in the set's folder
@@ -71,6 +71,7 @@ def caption(  # noqa: PLR0913 - one parameter for each option of the command
     limit: int | None = None,
     timeout: float = 60.0,
     max_retries: int = 4,
+    max_answer_tokens: int = 1000,
 ) -> CaptionReport:
     """Caption a dataset folder and write its phrase table; goes on where an earlier run stopped.
 
@@ -91,6 +92,7 @@ def caption(  # noqa: PLR0913 - one parameter for each option of the command
         limit: caption only so many soundscapes, from the first.
         timeout: seconds that one attempt of a call may take.
         max_retries: attempts after the first when the server fails or is out of reach.
+        max_answer_tokens: of an answer with one text, thoughts included.
     """
     options = _Options.of(data, via=via, name=name, model=model, base_url=base_url, styles=styles, limit=limit)
     if concurrency < 1 or per_request < 1:
@@ -98,7 +100,12 @@ def caption(  # noqa: PLR0913 - one parameter for each option of the command
     if batch and per_request > 1:
         raise FlamError("a batch holds one soundscape a request: leave --per-request out, or --batch")
     server = Server(
-        model=model or "", base_url=base_url, timeout=timeout, max_retries=max_retries, concurrency=concurrency
+        model=model or "",
+        base_url=base_url,
+        timeout=timeout,
+        max_retries=max_retries,
+        concurrency=concurrency,
+        max_answer_tokens=max_answer_tokens,
     )
     with contextlib.ExitStack() as stack:
         asking = stack.enter_context(_Asking(server, spending)) if via == "openai" else None
@@ -113,7 +120,8 @@ def caption(  # noqa: PLR0913 - one parameter for each option of the command
         if asking is None:
             run.from_templates()
         else:
-            writer = Writer(model=server.model, checker=Checker(phrases), seed=seed)
+            checker = Checker(phrases)
+            writer = Writer(model=server.model, checker=checker, seed=seed, max_answer_tokens=max_answer_tokens)
             if batch:
                 asking.in_batches(run, options.prompts, writer, under_way)
             else:
@@ -199,7 +207,7 @@ class _Options:
             raise FlamError(f"styles must be given, and each once, not {', '.join(names) or 'none'}")
         if via == "template" and (unknown := [style for style in styles if style not in BUILT_IN_STYLES]):
             raise FlamError(f"templates know no style {unknown[0]!r}, only {', '.join(BUILT_IN_STYLES)}")
-        target = data / "captions" / _set_name(name, model)
+        target = data / "captions" / set_name(name, model)
         return cls(folder=folder, target=target, via=via, model=model or "", prompts=prompts, styles=names, limit=limit)
 
     def num_texts(self) -> int:
@@ -211,26 +219,15 @@ class _Options:
         return CaptionRun(self.folder, self.target, styles=self.styles, limit=self.limit, seed=seed, advance=advance)
 
     def claim(self, seed: int) -> None:
-        """One set has one model, one prompt a style and one seed; while it holds nothing, they may change."""
-        path = self.target / "captions.json"
-        if not any(any(self.target.glob(name)) for name in ("[0-9]*.parquet", ".[0-9]*.jsonl", _BATCHES)):
-            path.unlink(missing_ok=True)
         info = self.folder.info_path
-        content: dict[str, Any] = {
+        content = {
             "via": self.via,
             "model": self.model,
             "seed": seed,
             # what the soundscapes were made from: ids alone do not tell one dataset from another
             "dataset": hashlib.sha256(info.read_bytes()).hexdigest()[:16] if info.exists() else "",
         }
-        there = read_json(path) if path.exists() else {}
-        known = there.get("prompts", {}) if isinstance(there, dict) else {}
-        prompts = {prompt.style: prompt.hash for prompt in self.prompts}
-        differs = "give the captions another --name, or delete that folder to make them anew"
-        for style, value in prompts.items():
-            if known.get(style, value) != value:
-                raise FlamError(f"{path} says that style {style} was made with another prompt; {differs}")
-        claim(path, content, differs=differs, noted={"prompts": {**known, **prompts}})
+        claim_set(self.target, content, {prompt.style: prompt.hash for prompt in self.prompts}, under_way=_BATCHES)
 
 
 class _Asking:
@@ -280,13 +277,3 @@ class _Asking:
 
     def _report(self, run: CaptionRun) -> None:
         run.report.spending = str(self.budget) if self.spending.is_limited else ""
-
-
-def _set_name(name: str | None, model: str | None) -> str:
-    if name is None and model is None:
-        return "template"
-    if name is None:
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", str(model)).strip("-.")[:80] or "openai"
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}", name):
-        raise FlamError(f"caption set name {name!r} cannot be used: take letters, digits, dots, dashes")
-    return name

@@ -43,6 +43,7 @@ class Server:
     timeout: float = 60.0  # seconds for one attempt, from the first byte sent to the last received
     max_retries: int = 4  # after 5xx, timeouts and lost connections
     concurrency: int = 8  # calls at a time
+    max_answer_tokens: int = 1000  # of an answer with one text, thoughts included
 
     @property
     def address(self) -> Address:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from curation.llm import Llm, NoAnswerError, NotTakenError, for_each
-from curation.questions import Case, list_form, messages_about_many, take_many
+from curation.questions import Case, form_about_many, messages_about_many, take_many
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class LlmCaptioner:
     async def _ask_many(self, cases: Sequence[Case]) -> None:
         """Whoever is not answered is asked about alone."""
         try:
-            answer = await self.llm.ask(messages_about_many(cases), list_form("captions", "caption", len(cases)))
+            answer = await self.llm.ask(messages_about_many(cases), form_about_many(cases))
         except NoAnswerError as error:
             self.asked_again[str(error)] += len(cases)
         else:

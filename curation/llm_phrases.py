@@ -7,10 +7,10 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from curation.answers import json_in
-from curation.llm import Answer, Form, Llm, NoAnswerError, NotTakenError, Server, for_each
+from curation.llm import Answer, Form, Llm, NoAnswerError, NotTakenError, for_each
 from curation.ontology import Ontology
 from curation.phrases_review import sense
 from curation.phrases_sources import ModelAnswer, SourcesFolder
@@ -59,19 +59,18 @@ class _Question:
         return {"label": self.words, "same": self.same, "others": self.others[:_MOST_OTHERS]}
 
 
-def ask_model(labels: Iterable[Label], folder: SourcesFolder, server: Server, prompt: LabelPrompt) -> AskReport:
-    """Ask for every label that this model was not asked for with this prompt, and keep the answers.
+def ask_model(labels: Iterable[Label], folder: SourcesFolder, llm: Llm, prompt: LabelPrompt) -> AskReport:
+    """Ask for every label that this model was not asked for with this prompt, keep the answers, and close the client.
 
     Raises FlamError if going on is of no use; what was answered is kept.
     """
     sources = folder.load()
-    asked = {one.label for one in sources.answers if (one.model, one.prompt_hash) == (server.model, prompt.hash)}
+    asked = {one.label for one in sources.answers if (one.model, one.prompt_hash) == (llm.server.model, prompt.hash)}
     questions = _questions(sorted(set(labels)), sources.ontology)
     missing = [question for question in questions if question.label not in asked]
     report = AskReport(num_there=len(questions) - len(missing))
     if not missing:
         return report
-    llm = Llm(server)
     with asyncio.Runner() as runner, folder.appending() as append, progress("labels", len(missing)) as advance:
         try:
             runner.run(_Asker(llm, prompt, report, append, advance).ask_all(missing))
@@ -109,12 +108,13 @@ class _Asker:
     async def _ask(self, question: _Question) -> ModelAnswer:
         """The last answer that can be used, of two at most: the second after a word on what is wrong with the first."""
         messages = self.prompt.messages(question.data)
+        form = replace(_FORM, most_tokens=self.llm.server.max_answer_tokens)
         said: list[Answer] = []
         lists: dict[str, list[str]] = {}
         problem = ""
         for _ in range(2):
             try:
-                said.append(answer := await self.llm.ask(messages, _FORM))
+                said.append(answer := await self.llm.ask(messages, form))
             except NotTakenError as error:
                 problem = str(error)
                 break

@@ -3,6 +3,8 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,18 +86,27 @@ def update_phrases(
         prompt: another file than `prompts/phrases.toml`.
     """
     labels = labels_of(DatasetFolder.open(data).soundscape_shards())
-    folder, asked = SourcesFolder(data), None
+    folder, asked, ask = SourcesFolder(data), None, None
     if ontology is None and corrections is None and server is None:
         return make_phrases(data), None
-    with locked(folder.root, "flam-cli phrases"):
-        if ontology is not None:
-            folder.keep_ontology(load_ontology(ontology))
-        if server is not None:
-            from curation.llm_phrases import ask_model
-            from curation.prompt import load_label_prompt
+    # all that is given is read and looked over before anything is kept or paid for
+    given = load_ontology(ontology) if ontology is not None else None
+    if server is not None:
+        from curation.llm import Llm
+        from curation.llm_phrases import ask_model
+        from curation.prompt import load_label_prompt
 
-            asked = ask_model(labels, folder, server, load_label_prompt(prompt))
+        asks = load_label_prompt(prompt)
+        ask = partial(ask_model, labels, folder, Llm(server), asks)
+    with locked(folder.root, "flam-cli phrases"):
         if corrections is not None:
+            sources = folder.load()
+            corrected(corrections, labels, replace(sources, ontology=given or sources.ontology))
+        if given is not None:
+            folder.keep_ontology(given)
+        if ask is not None:
+            asked = ask()
+        if corrections is not None:  # with what has been answered now
             folder.keep_corrections(corrected(corrections, labels, folder.load()))
         return make_phrases(data), asked
 

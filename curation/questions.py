@@ -37,6 +37,7 @@ class Writer:
     model: str
     checker: Checker
     seed: int  # of the templates
+    max_answer_tokens: int = 1000  # of an answer with one text
 
 
 class Case:
@@ -67,7 +68,10 @@ class Case:
     @property
     def form(self) -> Form:
         """What the answer must look like."""
-        return CAPTION if self.prompt.asks == "caption" else list_form("phrases", "phrase", len(self.sounds))
+        most_tokens = self.writer.max_answer_tokens
+        if self.prompt.asks == "caption":
+            return replace(CAPTION, most_tokens=most_tokens)
+        return list_form("phrases", "phrase", len(self.sounds), most_tokens=most_tokens)
 
     def messages(self) -> list[dict[str, str]]:
         """The next question."""
@@ -198,8 +202,13 @@ def timeline(soundscape: Soundscape, sounds: Sequence[Sound]) -> dict[str, objec
     }
 
 
-def list_form(name: str, key: str, count: int) -> Form:
-    """The form of an answer that lists one text for each id."""
+def form_about_many(cases: Sequence[Case]) -> Form:
+    """The form of an answer to `messages_about_many`."""
+    return list_form("captions", "caption", len(cases), most_tokens=cases[0].writer.max_answer_tokens)
+
+
+def list_form(name: str, key: str, count: int, *, most_tokens: int) -> Form:
+    """The form of an answer that lists one text for each id; the first may have `most_tokens`."""
     item: Mapping[str, Any] = {
         "type": "object",
         "properties": {"id": {"type": "integer"}, key: {"type": "string"}},
@@ -212,7 +221,7 @@ def list_form(name: str, key: str, count: int) -> Form:
         "required": [name],
         "additionalProperties": False,
     }
-    return Form(name, schema, most_tokens=CAPTION.most_tokens + _TOKENS_EACH * (count - 1))
+    return Form(name, schema, most_tokens=most_tokens + _TOKENS_EACH * (count - 1))
 
 
 def messages_about_many(cases: Sequence[Case]) -> list[dict[str, str]]:

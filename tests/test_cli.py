@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from conftest import make_toy_dataset
+from llm_servers import OddServer, completion
 from small_bank import write_bank
 from soundscape_rows import dataset, event, soundscape
 from typer.testing import CliRunner
@@ -87,12 +89,13 @@ def test_the_options_are_just_these() -> None:
         ],
         "render": ["--bank", "--num", "--split", "--workers"],
         "caption": [
-            "--base-url", "--batch", "--concurrency", "--dry-run", "--limit", "--max-cost", "--max-tokens-total",
-            "--model", "--name", "--no-batch", "--no-dry-run", "--per-request", "--price", "--seed", "--show-prompt",
-            "--style", "--timeout", "--via",
+            "--base-url", "--batch", "--concurrency", "--dry-run", "--limit", "--max-answer-tokens", "--max-cost",
+            "--max-tokens-total", "--model", "--name", "--no-batch", "--no-dry-run", "--per-request", "--price",
+            "--seed", "--show-prompt", "--style", "--timeout", "--via",
         ],
         "phrases": [
-            "--base-url", "--corrections", "--csv", "--json", "--model", "--ontology", "--prompt", "--via",
+            "--base-url", "--concurrency", "--corrections", "--csv", "--json", "--max-answer-tokens", "--model",
+            "--ontology", "--prompt", "--timeout", "--via",
         ],
         "train": [
             "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate",
@@ -301,6 +304,30 @@ def test_options_of_phrases_that_cannot_work_are_one_line(options: list[str], sa
     with pytest.raises(FlamError, match=said) as error:
         invoke("phrases", data, *options)
     assert "\n" not in str(error.value)
+
+
+def test_a_model_is_asked_about_labels_as_it_is_said(tmp_path: Path) -> None:
+    data = dataset(tmp_path, [soundscape("a", [event(label, (1, 2)) for label in ("dog", "cat", "cow")])])
+    open_calls, most = [0], [0]
+
+    def answer(body: dict[str, Any]) -> tuple[int, bytes]:
+        open_calls[0] += 1
+        most[0] = max(most[0], open_calls[0])
+        time.sleep(0.1)
+        open_calls[0] -= 1
+        assert body["max_completion_tokens"] == 3000
+        return 200, completion('{"synonyms": ["x"], "near_misses": [], "parents": []}')
+
+    with OddServer(answer) as server:
+        asking = ("--via", "openai", "--model", "m", "--base-url", server.base_url, "--max-answer-tokens", 3000)
+        _, told = invoke("phrases", data, *asking, "--concurrency", 1)
+        assert "3 labels answered" in told
+    assert most == [1]
+    waits = iter([1.0, 0.0, 0.0, 0.0])
+    with OddServer(lambda body: time.sleep(next(waits)) or answer(body)) as server:  # type: ignore[func-returns-value]
+        asking = ("--via", "openai", "--model", "m2", "--base-url", server.base_url, "--max-answer-tokens", 3000)
+        invoke("phrases", data, *asking, "--timeout", 0.5)
+        assert len(server.bodies) == 4  # one was not waited for
 
 
 def test_validate_finds_what_is_broken(data: DatasetFolder, tmp_path: Path) -> None:

@@ -281,6 +281,33 @@ def test_a_prompt_that_is_none_is_one_line_before_anything_is_asked(
         assert running.bodies == []
 
 
+@pytest.mark.parametrize("wrong", ["ontology", "corrections", "prompt", "server"])
+def test_all_that_is_given_is_looked_over_before_anything_is_kept_or_asked(
+    data: Path, tmp_path: Path, wrong: str
+) -> None:
+    files = {name: tmp_path / name for name in ("ontology", "corrections", "prompt")}
+    files["ontology"].write_text('[{"id": "/m/1", "name": "Cat"}]')
+    files["corrections"].write_text("cluster,kind,text\ncat,phrase,kitty\n")
+    files["prompt"].write_text('system = "S"\nuser = "{label}"\nagain = "{problems}"\n')
+    if wrong in files:
+        files[wrong].write_text("cluster,kind,text\nzebra,phrase,a zebra\n")
+    with server(about_label) as running:
+        base_url = "ttp://h" if wrong == "server" else running.base_url
+        with pytest.raises(FlamError):
+            update_phrases(data, server=Server(model="m", base_url=base_url), **files)
+        assert running.bodies == []
+        assert not [path for path in (data / "phrases").glob("*") if not path.name.startswith(".")]
+        assert not (data / "phrases.parquet").exists()
+
+
+def test_corrections_may_be_of_what_is_answered_in_the_same_run(data: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("cluster,kind,text,keep\ncat,phrase,a cat somewhere,no\n")
+    with server(about_label) as running:
+        table, _ = ask(data, running, corrections=mine)
+    assert synonyms(table) == [("tabla", "a tabla somewhere")]
+
+
 def test_labels_of_one_cluster_are_named_as_the_same(tmp_path: Path) -> None:
     rows = [event("dog_bark", (1, 2), cluster="dog"), event("woof", (1, 2), cluster="dog"), event("rain", (1, 2))]
     data = dataset(tmp_path, [soundscape("a", rows)])
