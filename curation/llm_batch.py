@@ -28,6 +28,7 @@ from manifests.store import read_json, replacing, write_json
 MOST_REQUESTS, MOST_BYTES = 50_000, 150_000_000  # of one batch; OpenAI takes 50,000 and 200 MB
 POLL_SECONDS = (2.0, 60.0)  # the first wait, and the longest; each is half as long again as the one before
 _MOST_ROUNDS = 3  # a question, another after a bad answer, and one for what was lost on the way
+_NO_BATCHES = {404, 405, 501}  # of a server that does not know the paths
 _ENDED = {"completed", "failed", "expired", "cancelled"}
 _ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 
@@ -96,10 +97,22 @@ class Batches:
         await self.client.close()
 
     async def _send(self, part: Path) -> None:
+        import openai
+
         state = read_json(part)
-        if "batch" not in state:
+        if "batch" in state:
+            return
+        try:
             state["batch"] = await self._found(state["key"]) or await self._sent(part, state)
-            write_json(part, state)
+        except openai.APIStatusError as error:
+            if error.status_code not in _NO_BATCHES:
+                raise
+            if not any("batch" in read_json(other) for other in self.folder.glob("*-*.json")):
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise FlamError(
+                f"{self.server.name} has no Batch API (HTTP {error.status_code}); leave out --batch"
+            ) from None
+        write_json(part, state)
 
     async def _finish(self, part: Path, note: Callable[[str], None]) -> None:
         if _answers_of(part).exists():

@@ -21,21 +21,24 @@ class BatchServer:
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.asked: list[dict[str, Any]] = []  # bodies of requests in batches
+        self.status_of: Callable[[str, str], int] = lambda method, path: 200
         self.most_open = 0  # batches that were under way at a time
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 content = self.rfile.read(int(self.headers["Content-Length"]))
-                self.send(outer.post(self.path, content))
+                status = outer.status_of("POST", self.path)
+                self.send(outer.post(self.path, content) if status == 200 else {}, status)
 
             def do_GET(self) -> None:
-                self.send(outer.get(self.path))
+                status = outer.status_of("GET", self.path)
+                self.send(outer.get(self.path) if status == 200 else {}, status)
 
-            def send(self, content: Any) -> None:
+            def send(self, content: Any, status: int) -> None:
                 body = content if isinstance(content, bytes) else json.dumps(content).encode()
                 with contextlib.suppress(OSError):
-                    self.send_response(404 if content is None else 200)
+                    self.send_response(status)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(len(body)))
                     self.end_headers()

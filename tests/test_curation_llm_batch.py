@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from batch_server import BatchServer
-from llm_servers import Mock, completion, llmock, timelines, true_caption, truthful
+from llm_servers import Mock, OddServer, completion, llmock, timelines, true_caption, truthful
 from soundscape_rows import barking, dataset, event, numbered, soundscape
 
 from curation import llm_batch
@@ -127,6 +127,42 @@ def test_a_batch_that_is_refused_is_said_by_its_code_and_can_be_sent_anew(tmp_pa
     assert "secret" not in str(error.value)
     with BatchServer(truthful) as server:
         assert ask(data, server.base_url).num_done == 2
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+@pytest.mark.parametrize("missing", ["GET", "/files", "/batches"])
+def test_a_server_without_a_batch_api_is_said_and_leaves_nothing_in_the_way(
+    tmp_path: Path, status: int, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(tmp_path, numbered(2))
+    with BatchServer(truthful) as server:
+        monkeypatch.setattr(
+            server, "status_of", lambda method, path: status if missing in (method, path.removeprefix("/v1")) else 200
+        )
+        with pytest.raises(FlamError, match=f"has no Batch API .HTTP {status}.; leave out --batch"):
+            ask(data, server.base_url, max_retries=0)
+        assert not server.batches
+    assert not (data / "captions" / "set" / ".batch").exists()
+    with OddServer(truthful) as plain:
+        report = caption(data, via="openai", name="set", model="m", base_url=plain.base_url)
+    assert (report.num_done, report.fallbacks.total()) == (2, 0)
+
+
+def test_what_another_server_had_under_way_stays_where_this_one_has_no_batch_api(tmp_path: Path) -> None:
+    data = dataset(tmp_path, numbered(1))
+    folder = data / "captions" / "set" / ".batch"
+    with BatchServer(truthful, status="expired") as server:
+        server.answer = lambda _: None
+        for name in ("00-000", "00-001"):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{name}.json").write_text(
+                json.dumps({"key": name, **({"batch": "b"} if name[-1] == "0" else {})})
+            )
+            (folder / f"{name}.jsonl").write_text("")
+        server.status_of = lambda method, path: 404
+        with pytest.raises(FlamError, match="has no Batch API"):
+            ask(data, server.base_url)
+    assert sorted(path.name for path in folder.glob("*.json")) == ["00-000.json", "00-001.json"]
 
 
 def test_a_budget_keeps_a_round_small_and_the_next_goes_on_with_what_is_left(tmp_path: Path) -> None:
