@@ -267,6 +267,7 @@ def caption(  # noqa: PLR0913 - as above
     from curation.budget import Prices
     from curation.caption import Spending, estimate
     from curation.caption import caption as make_captions
+    from curation.caption_advice import complaint, is_useless
 
     if via == "template" and (batch or dry_run or max_tokens_total or max_cost is not None or price or per_request > 1):
         raise FlamError(
@@ -296,6 +297,10 @@ def caption(  # noqa: PLR0913 - as above
         max_answer_tokens=max_answer_tokens,
     )
     print_captioned(report, asked=via == "openai")
+    if problem := complaint(report):
+        if is_useless(report):
+            raise FlamError(problem)
+        talk.print(f"warning: {problem}", markup=False, highlight=False)
 
 
 @app.command()

@@ -17,9 +17,9 @@ import pytest
 import soundfile
 import torch
 from conftest import make_toy_dataset
-from llm_servers import OddServer, completion
+from llm_servers import OddServer, completion, truthful
 from small_bank import write_bank
-from soundscape_rows import dataset, event, soundscape
+from soundscape_rows import dataset, event, numbered, soundscape
 from typer.testing import CliRunner
 
 import cli
@@ -328,6 +328,39 @@ def test_a_model_is_asked_about_labels_as_it_is_said(tmp_path: Path) -> None:
         asking = ("--via", "openai", "--model", "m2", "--base-url", server.base_url, "--max-answer-tokens", 3000)
         invoke("phrases", data, *asking, "--timeout", 0.5)
         assert len(server.bodies) == 4  # one was not waited for
+
+
+@pytest.mark.parametrize(
+    ("num_bad", "bad", "said"),
+    [
+        (1, {"finish_reason": "length"}, None),
+        (2, {"finish_reason": "length"}, "2 of 3 texts are templates.* 2 by 'finished': .* raise --max-answer-tokens"),
+        (2, {"status": 400}, "2 by 'refused by the server': questions may be too long"),
+        (2, {"content": "I'm sorry, but I can't."}, "2 by 'no_chatter': .* another --model .* under another --name"),
+        (3, {"finish_reason": "length"}, "3 of 3 texts are templates.* 3 by 'finished'"),
+    ],
+)
+def test_a_run_of_more_templates_than_answers_says_why_and_one_without_answers_fails(
+    tmp_path: Path, num_bad: int, bad: dict[str, Any], said: str | None
+) -> None:
+    data = dataset(tmp_path, numbered(3))
+
+    def answer(body: dict[str, Any]) -> tuple[int, bytes]:
+        if not any(f"number n{number}x" in str(body["messages"]) for number in range(num_bad)):
+            return truthful(body)
+        content = bad.get("content", '{"caption": "A do')
+        return bad.get("status", 200), completion(content, finish_reason=bad.get("finish_reason", "stop"))
+
+    with OddServer(answer) as server:
+        command = ["caption", str(data), "--via", "openai", "--model", "m", "--base-url", server.base_url]
+        if num_bad == 3:
+            with pytest.raises(FlamError, match=str(said)):
+                invoke(*command)
+            assert "0 texts made, 3 there before" in invoke(*command)[1]  # it was stored
+            return
+        _, told = invoke(*command)
+    assert bool(re.search(f"warning: .*{said}", told)) == (said is not None)
+    assert ("warning" in told) == (said is not None)
 
 
 def test_validate_finds_what_is_broken(data: DatasetFolder, tmp_path: Path) -> None:
