@@ -258,7 +258,7 @@ def make_client(server: Server) -> "AsyncOpenAI":
     organisation, project = (os.environ.get(name, "") for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"))
     for name, value in (("API_KEY", key), ("ORG_ID", organisation), ("PROJECT_ID", project)):
         if not _HEADER.fullmatch(value):
-            raise FlamError(f"OPENAI_{name} holds characters that none has; set it again")
+            raise FlamError(f"OPENAI_{name} holds characters that it cannot have; set it again")
     headers = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
     if not all(_HEADER_LINE.fullmatch(line.strip()) for line in headers if ":" in line):
         raise FlamError("OPENAI_CUSTOM_HEADERS holds what is no HTTP header; give lines of NAME: VALUE, or unset it")

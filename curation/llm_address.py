@@ -39,5 +39,5 @@ def address_of(base_url: str) -> Address:
 
 def _unusable() -> FlamError:
     return FlamError(
-        "the base URL is no address of a server: give --base-url (or OPENAI_BASE_URL) as http://HOST:PORT/v1 or https://"
+        "the base URL is no address of a server; give --base-url (or OPENAI_BASE_URL) as in http://localhost:8000/v1"
     )
