@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("curation", "manifests", "training")
+PACKAGES = ("curation", "evaluation", "manifests", "training")
 BACKEND = """
 import sys
 sys.path.insert(0, "build_backend")
