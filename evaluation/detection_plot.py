@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from evaluation.figures import CURVE, DETECTED, LIMIT, TRUTH, save_figure
+from evaluation.post_processing import PostProcessing
 from evaluation.truth import Span
-from manifests.frames import MAX_GAP, frame_spans, merged
+from manifests.frames import frame_spans, merged
 
 _WIDTH_INCHES, _ROW_INCHES, _TOP_INCHES, _FRAME_INCHES = 10.0, 0.62, 2.0, 0.95
 _DYNAMIC_RANGE_DB = 80.0
@@ -26,7 +27,7 @@ _LABEL_CHARACTERS, _LABEL_LINES = 24, 2
 _TRUTH_TOP = 0.16  # truth is a strip below the curve, so that neither hides the other
 
 
-def plot_detections(
+def plot_detections(  # noqa: PLR0913 - all that is in the picture
     path: Path,
     *,
     samples: Float[np.ndarray, " sample"],
@@ -35,6 +36,7 @@ def plot_detections(
     phrases: Sequence[str],
     hop: float,
     threshold: float,
+    post: PostProcessing,
     truth: Mapping[str, Sequence[Span]] | None = None,
 ) -> None:
     """A PNG with the recording's spectrogram and below it each phrase's probability, detections and, if known, truth.
@@ -47,6 +49,7 @@ def plot_detections(
         phrases: one per column of `activations`.
         hop: in seconds.
         threshold: a frame is detected if its probability is above it.
+        post: what else makes detections.
         truth: by phrase, the (onset, offset) in seconds at which it really sounds.
     """
     duration = max(len(samples) / sample_rate, hop)
@@ -58,7 +61,7 @@ def plot_detections(
     _draw_spectrogram(axes[0], samples, sample_rate)
     for row, phrase in enumerate(phrases):
         spans = truth.get(phrase, []) if truth is not None else []
-        _draw_phrase(axes[row + 1], phrase, activations[:, row], hop=hop, threshold=threshold, truth=spans)
+        _draw_phrase(axes[row + 1], phrase, activations[:, row], hop=hop, threshold=threshold, post=post, truth=spans)
     axes[-1].set_xlim(0, duration)
     axes[-1].set_xlabel("time (s)")
     axes[-1].tick_params(bottom=True, labelbottom=True)
@@ -117,9 +120,11 @@ def _draw_phrase(
     *,
     hop: float,
     threshold: float,
+    post: PostProcessing,
     truth: Sequence[Span],
 ) -> None:
-    detected = merged(frame_spans(probability > threshold, hop=hop), gap=MAX_GAP + 1e-6)
+    joined = merged(frame_spans(probability > threshold, hop=hop), gap=post.max_gap + 1e-6)
+    detected = [span for span in joined if span[1] - span[0] >= post.min_duration - 1e-6]
     axes.broken_barh(_bars(detected), (0, 1), facecolor=DETECTED, alpha=0.4, linewidth=0)
     axes.broken_barh(_bars(merged(truth)), (0, _TRUTH_TOP), facecolor=TRUTH, linewidth=0)
     axes.axhline(threshold, color=LIMIT, linewidth=0.8, linestyle=(0, (4, 3)))

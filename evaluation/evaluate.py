@@ -18,6 +18,7 @@ from evaluation.false_alarms import false_alarms
 from evaluation.frame_auroc import frame_auroc, pooled_auroc, resampled_auroc
 from evaluation.grounding import VARIANTS, grounding_psds, pairs_of, threshold_auc
 from evaluation.label_mean import LabelMean
+from evaluation.post_processing import PostProcessing, detection_f1
 from evaluation.psds import Psds, Roc, detection_scores
 from evaluation.queries import UNTRAINED, Trained
 from evaluation.retrieval import MAP_AT, RECALL_AT, Retrieval, retrieval
@@ -49,6 +50,8 @@ TITLES = {
     "psds1": "PSDS1",
     "psds1_a": "PSDS1_A",
     "psds2": "PSDS2",
+    "detection_f1_macro": "F1 of detections by half, mean of labels",
+    "detection_f1_micro": "F1 of detections by half, all events",
     "collar_f1_macro": "event F1 (200 ms), mean of labels",
     "collar_f1_micro": "event F1 (200 ms), all events",
     "segment_f1_macro": "1-s F1, mean of labels",
@@ -115,6 +118,7 @@ class Evaluation:
         num_labels: that occur in them.
         labels_left_out: of the mean over labels of a metric: those that have no value of their own.
         threshold: of F1s without another in their name; chosen on validation data, or None without these F1s.
+        post: what else makes detections of scores; chosen on validation data, too.
         metrics: by name.
         labels: each label's own.
         scored: what they were taken from.
@@ -129,6 +133,7 @@ class Evaluation:
     num_labels: int
     labels_left_out: dict[str, int]
     threshold: float | None
+    post: PostProcessing
     metrics: dict[str, Metric]
     labels: list[LabelRow]
     scored: ScoredSplit
@@ -150,6 +155,7 @@ class Evaluation:
             "num_labels": self.num_labels,
             "labels_left_out": self.labels_left_out,
             "threshold": self.threshold,
+            "post_processing": dataclasses.asdict(self.post),
             **{name: metric.value for name, metric in self.metrics.items()},
             "intervals": {name: [found.low, found.high] for name, found in intervals.items() if found is not None},
             "strata": {name: [part.to_dict() for part in parts] for name, parts in self.strata.items()},
@@ -197,7 +203,7 @@ def evaluate(
     metrics |= _oracle(scored, weights)
     calibrated = calibration(scored.scores, scored.truth)
     metrics |= _calibration(calibrated, weights)
-    metrics |= _false_alarms(scored, DEFAULT_THRESHOLD if threshold is None else threshold, weights)
+    metrics |= _detections(scored, trained, weights)
     metrics |= _zero_shot(detector, scored, weights)
     metrics |= _grounding(scored, weights)
     if captions is not None:
@@ -210,6 +216,7 @@ def evaluate(
         num_labels=len(scored.labels),
         labels_left_out={"auroc_all": auroc_all.num_left_out, "auroc_active": auroc_active.num_left_out},
         threshold=threshold,
+        post=trained.post,
         metrics={name: metrics[name] for name in TITLES if name in metrics},
         labels=_label_rows(scored, is_held_out, (auroc_all, auroc_active, chosen.labels), found),
         scored=scored,
@@ -289,17 +296,23 @@ def _calibration(found: Calibration, weights: Float[np.ndarray, "replicate clip"
     }
 
 
-def _false_alarms(
-    scored: ScoredSplit, threshold: float, weights: Float[np.ndarray, "replicate clip"]
+def _detections(
+    scored: ScoredSplit, trained: Trained, weights: Float[np.ndarray, "replicate clip"]
 ) -> dict[str, Metric]:
-    """Of labels where they are known to be absent, and of near misses where what they are near to sounds."""
+    """As `detect` gives them: how many are right, how often there are some of what isn't there, and of near misses."""
+    threshold = DEFAULT_THRESHOLD if trained.threshold is None else trained.threshold
     absent = scored.truth.absent
-    found = {"false_alarms_per_hour": false_alarms(scored.scores, absent, threshold=threshold)}
+    alarms = {"false_alarms_per_hour": false_alarms(scored.scores, absent, threshold=threshold, post=trained.post)}
     near, label_of = scored.of_kind("near miss")
     if label_of:
         there = (scored.truth.known & ~absent)[:, label_of]
-        found["false_alarms_per_hour_near_misses"] = false_alarms(near, there, threshold=threshold)
-    return {name: Metric(value=alarms.per_hour, replicates=alarms.resampled(weights)) for name, alarms in found.items()}
+        found = false_alarms(near, there, threshold=threshold, post=trained.post)
+        alarms["false_alarms_per_hour_near_misses"] = found
+    f1 = detection_f1(scored.scores, scored.truth, threshold=threshold, post=trained.post)
+    metrics = {} if trained.threshold is None else _f1("detection_f1_{}", f1, weights)
+    for name, rate in alarms.items():
+        metrics[name] = Metric(value=rate.per_hour, replicates=rate.resampled(weights))
+    return metrics
 
 
 def _f1(name: str, f1: F1, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
@@ -396,7 +409,8 @@ def evaluation_table(
 ) -> Table:
     """The metrics as a table for a terminal, those of baselines beside them."""
     what = f"{evaluation.num_soundscapes} soundscapes of {evaluation.split}, {evaluation.num_labels} labels"
-    table = Table(title=escape(f"{title}: {what}" if title else what))
+    caption = None if evaluation.threshold is None else f"chosen on validation data: {evaluation.post}"
+    table = Table(title=escape(f"{title}: {what}" if title else what), caption=caption)
     beside = baselines or {}
     for column in ("metric", "value", "95 % interval", *beside):
         table.add_column(column, justify="left" if column == "metric" else "right")
@@ -414,7 +428,7 @@ def table_rows(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     """Metric, value and interval, in words."""
     for name, metric in evaluation.metrics.items():
         words = TITLES[name]
-        if name in ("collar_f1_macro", "collar_f1_micro", "segment_f1_macro", "segment_f1_micro"):
+        if name.endswith(("f1_macro", "f1_micro")):
             words = words.replace(",", f" at {evaluation.threshold:g}, chosen on validation data,", 1)
         found = metric.interval
         yield (

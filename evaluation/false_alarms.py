@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from evaluation.frame_scores import FrameScores
-from manifests.frames import MAX_GAP
+from evaluation.post_processing import PostProcessing, detections
 
 _HOUR = 3600.0
 
@@ -40,22 +40,19 @@ class FalseAlarms:
         return result
 
 
-def false_alarms(scores: FrameScores, absent: Bool[np.ndarray, "clip query"], *, threshold: float) -> FalseAlarms:
-    """Count detections: windows above a threshold, those of one clip not more than 0.2 s apart taken as one.
+def false_alarms(
+    scores: FrameScores, absent: Bool[np.ndarray, "clip query"], *, threshold: float, post: PostProcessing
+) -> FalseAlarms:
+    """Count detections.
 
     Args:
         scores: of the queries.
         absent: in which clips each query's sound is known not to be.
         threshold: a score must be above it.
+        post: what else makes a detection.
     """
-    num_queries, num_clips = len(scores.labels), len(scores.clips)
-    counts = np.zeros((num_queries, num_clips))
-    clips = scores.clip_of_window
-    begins = np.delete(scores.edges, scores.starts[1:] + np.arange(num_clips))  # without the last edge of each clip
-    ends = np.delete(scores.edges, scores.starts[:-1] + np.arange(num_clips))  # without the first
-    for query in range(num_queries):
-        above = np.flatnonzero(scores.values[query] > threshold)
-        same = np.diff(clips[above], prepend=-1) == 0
-        near = np.append(False, begins[above][1:] - ends[above][:-1] <= MAX_GAP + 1e-6)[: len(above)]
-        counts[query] = np.bincount(clips[above[~(same & near)]], minlength=num_clips)
+    counts = np.zeros((len(scores.labels), len(scores.clips)))
+    for query in range(len(scores.labels)):
+        clips, _, _ = detections(scores, query, threshold=threshold, post=post)
+        counts[query] = np.bincount(clips, minlength=len(scores.clips))
     return FalseAlarms(counts=counts * absent.T, seconds=scores.durations * absent.T)

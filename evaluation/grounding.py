@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from evaluation.frame_scores import FrameScores
+from evaluation.post_processing import count_by_half
 from evaluation.psds import PsdsVariant, measure, psds
 from evaluation.scored import ScoredSplit
 from evaluation.truth import Span, Truth
@@ -23,7 +24,6 @@ VARIANTS = {
 }
 _THRESHOLDS = np.linspace(0.01, 0.99, 50)
 _MAX_GAP = 0.5  # seconds; nearer detections are one
-_SHARE = 0.5  # of a detection that an event must fill, and of an event
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def threshold_auc(
             if before is not None and (active == before).all():
                 counts[index, pair] = counts[index - 1, pair]
             else:
-                counts[index, pair] = _count(_detections(active, edges), events)
+                counts[index, pair] = count_by_half(_detections(active, edges), events)
             before = active
     once = np.ones((1, weights.shape[1]), np.float32)
     return float(_area(counts, once[:, pairs.clip])[0]), _area(counts, weights[:, pairs.clip])
@@ -119,15 +119,3 @@ def _detections(active: Bool[np.ndarray, " window"], edges: Float[np.ndarray, " 
     changes = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
     spans = [(float(edges[start]), float(edges[stop])) for start, stop in zip(changes[::2], changes[1::2], strict=True)]
     return merged(spans, gap=_MAX_GAP + 1e-6)
-
-
-def _count(detections: list[Span], events: list[Span]) -> tuple[int, int, int]:
-    """Events found, detections of nothing, and events."""
-    relevant = [span for span in detections if _filled(span, events) >= _SHARE * (span[1] - span[0]) - 1e-9]
-    hits = sum(_filled(event, relevant) >= _SHARE * (event[1] - event[0]) - 1e-9 for event in events)
-    return hits, len(detections) - len(relevant), len(events)
-
-
-def _filled(span: Span, others: list[Span]) -> float:
-    """Seconds of a span that others, which do not overlap, fill."""
-    return sum((max(0.0, min(span[1], offset) - max(span[0], onset)) for onset, offset in others), 0.0)

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from typing import Literal
 
+from evaluation.post_processing import PostProcessing
 from manifests.schema import Phrase, Soundscape
 
 MOST_WORDINGS = MOST_NEAR_MISSES = 3  # asked for each label: each is scored in every window, and kept
@@ -43,11 +44,13 @@ class Trained:
         clusters: all others are held-out labels; None takes every label as trained.
         phrases: all other wordings of these clusters are unseen ones.
         threshold: chosen on validation data.
+        post: what else makes detections of scores, chosen there, too. Smoothing is the detector's own part.
     """
 
     clusters: Collection[str] | None = None
     phrases: Collection[str] = ()
     threshold: float | None = None
+    post: PostProcessing = dataclasses.field(default_factory=PostProcessing)
 
 
 UNTRAINED = Trained()

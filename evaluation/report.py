@@ -81,6 +81,7 @@ def _clip(evaluation: Evaluation, data: DatasetFolder, soundscape: Soundscape, c
         phrases=[scored.labels[label].phrase for label in shown],
         hop=float(edges[1] - edges[0]),
         threshold=DEFAULT_THRESHOLD if evaluation.threshold is None else evaluation.threshold,
+        post=evaluation.post,
         truth={scored.labels[label].phrase: found for label, found in spans.items()},
     )
     audio.write(work / "clip.wav", audio.to_int16(samples), _RATE)

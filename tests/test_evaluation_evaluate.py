@@ -94,7 +94,7 @@ def test_an_oracle_gets_everything_right(toy_dataset):
         assert found[name] == pytest.approx(wrong.get(name, 1.0)), name
         if name != "brier_of_prior":
             assert found["intervals"][name] == pytest.approx([found[name]] * 2), name
-    assert len(found["intervals"]) == 33
+    assert len(found["intervals"]) == 35
 
 
 def test_hearing_that_something_sounds_is_chance_over_active_frames(toy_dataset):

@@ -5,6 +5,7 @@ import pytest
 from scored_arrays import frame_scores
 
 from evaluation.false_alarms import false_alarms
+from evaluation.post_processing import PostProcessing
 from manifests.frames import MAX_GAP
 
 
@@ -22,7 +23,7 @@ def by_loop(values, *, threshold, hop):
 def test_detections_are_counted_as_a_loop_over_frames_counts_them(hop):
     rng = np.random.default_rng(0)
     clips = [(rng.random((length, 2)) < 0.3) * 0.9 for length in (50, 3, 1, 70)]
-    found = false_alarms(frame_scores(clips, hop=hop), np.ones((4, 2), bool), threshold=0.5)
+    found = false_alarms(frame_scores(clips, hop=hop), np.ones((4, 2), bool), threshold=0.5, post=PostProcessing())
     expected = [[by_loop(clip[:, query], threshold=0.5, hop=hop) for clip in clips] for query in range(2)]
     np.testing.assert_array_equal(found.counts, expected)
     np.testing.assert_allclose(found.seconds, [[len(clip) * hop for clip in clips]] * 2)
@@ -32,10 +33,10 @@ def test_only_clips_without_the_sound_are_listened_to():
     loud = np.full((10, 1), 0.9)
     absent = np.array([[True, False, False], [False, False, False], [True, True, False]])  # (clip, query)
     scores = frame_scores([np.tile(part, 3) for part in (loud, loud, loud * 0)])
-    found = false_alarms(scores, absent, threshold=0.5)
+    found = false_alarms(scores, absent, threshold=0.5, post=PostProcessing())
     # query 0: one in 20 s, query 1: none in 10 s, query 2: never listened for
     assert found.per_hour == pytest.approx((180 + 0) / 2)
     weights = np.array([[2, 1, 0], [0, 0, 0]], np.float32)
     np.testing.assert_allclose(found.resampled(weights), [360.0, np.nan])
-    assert false_alarms(scores, absent & False, threshold=0.5).per_hour is None
-    assert false_alarms(scores, absent, threshold=0.9).per_hour == 0.0  # above it, not equal
+    assert false_alarms(scores, absent & False, threshold=0.5, post=PostProcessing()).per_hour is None
+    assert false_alarms(scores, absent, threshold=0.9, post=PostProcessing()).per_hour == 0.0  # above it, not equal

@@ -7,6 +7,8 @@ import pytest
 import soundfile
 import torch
 
+from evaluation.frame_scores import FrameScores
+from evaluation.post_processing import PostProcessing, detections, smoothed
 from manifests.errors import FlamError
 from manifests.store import DatasetFolder
 from training import Detector
@@ -105,7 +107,7 @@ def test_any_rate_and_number_of_channels_is_heard(detector: Detector, tmp_path: 
 
 
 def test_spans_bridge_short_gaps_and_end_where_the_sound_does() -> None:
-    spans = _OpenSpans("x", 0.5, 0.04)
+    spans = _OpenSpans("x", 0.5, 0.04, PostProcessing())
     probabilities = np.zeros(40)
     probabilities[[3, 4, 5, 10, 11, 30]] = 0.9  # a gap of 4 frames, then one of 18
     spans.add(0, probabilities[:11], 0.44)
@@ -115,7 +117,7 @@ def test_spans_bridge_short_gaps_and_end_where_the_sound_does() -> None:
 
 
 def test_a_probability_that_equals_the_threshold_is_no_detection() -> None:
-    spans = _OpenSpans("x", 0.5, 0.04)
+    spans = _OpenSpans("x", 0.5, 0.04, PostProcessing())
     spans.add(0, np.array([0.5, 0.5]), 0.08)
     assert spans.close() == []
 
@@ -136,6 +138,25 @@ def test_detections_are_the_runs_of_the_activations(detector: Detector, tmp_path
 def test_no_detection_ends_after_the_recording(detector: Detector, tmp_path: Path) -> None:
     found = detector.detect(recording(tmp_path / "a.wav", seconds=12.01), ["hiss"], threshold=0.0)
     assert [(detection.onset, detection.offset) for detection in found] == [(0.0, 12.01)]
+
+
+def test_detections_are_made_as_was_best_on_validation_data(detector: Detector, tmp_path: Path) -> None:
+    """Median, gaps and least duration of the card: as evaluation makes detections of a recording's scores."""
+    file = recording(tmp_path / "a.wav", seconds=25.0)
+    plain = detector.activations(file, ["hiss"])[:, 0]
+    threshold = float(np.quantile(plain, 0.6))
+    post = PostProcessing(median=5, max_gap=0.32, min_duration=0.2)
+    careful = Detector(detector.model, detector.card.model_copy(update={"post_processing": post}))
+    smooth = careful.activations(file, ["hiss"])[:, 0]
+    np.testing.assert_allclose(smooth[:222], smoothed(plain, 5)[:222])  # of the first window: others' margins differ
+    scores = FrameScores.empty(["hiss"], ["a"], [25.0], [625])
+    scores.fill(0, np.minimum(np.arange(626) * 0.04, 25.0), smooth[:, None])
+    _, onsets, offsets = detections(scores, 0, threshold=threshold, post=post)
+    found = careful.detect(file, ["hiss"], threshold=threshold)
+    np.testing.assert_allclose([(span.onset, span.offset) for span in found], np.stack([onsets, offsets], axis=1))
+    assert 1 < len(found) < len(detector.detect(file, ["hiss"], threshold=threshold))
+    save_model(tmp_path, careful.model, careful.card)
+    assert Detector.load(tmp_path).card.post_processing == post
 
 
 @pytest.mark.parametrize("phrases", [[], [""], ["dog", "  "]])

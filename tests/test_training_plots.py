@@ -8,6 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from evaluation.detection_plot import plot_detections
+from evaluation.post_processing import PostProcessing
 from manifests.errors import FlamError
 from training.plots import plot_training
 
@@ -19,6 +20,7 @@ def draw(path, phrases, *, seconds=2.0, rate=RATE, **options):
     samples = rng.standard_normal(round(seconds * rate)).astype(np.float32)
     activations = rng.random((max(1, round(seconds / 0.04)), len(phrases))).astype(np.float32)
     given = {"samples": samples, "sample_rate": rate, "activations": activations, "phrases": phrases, "hop": 0.04}
+    given |= {"post": PostProcessing()}
     plot_detections(path, **{**given, "threshold": 0.5, **options})
     return imread(path)
 

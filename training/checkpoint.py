@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from evaluation.post_processing import PostProcessing
 from evaluation.queries import Trained
 from manifests.errors import FlamError
 from manifests.store import read_json, replacing, write_json
@@ -27,10 +28,16 @@ class ModelCard(Strict):
     threshold: float  # on probabilities, best on validation data; 0.5 if there was none
     calibration_scale: float = 1.0  # probability = sigmoid(scale * logit + bias), fitted on validation data
     calibration_bias: float = 0.0
+    post_processing: PostProcessing = PostProcessing()  # chosen on validation data
 
     def trained(self) -> Trained:
         """For evaluation: what is known, held out, and an unseen wording."""
-        return Trained(clusters=self.trained_clusters, phrases=self.trained_phrases, threshold=self.threshold)
+        return Trained(
+            clusters=self.trained_clusters,
+            phrases=self.trained_phrases,
+            threshold=self.threshold,
+            post=self.post_processing,
+        )
 
 
 def device_of(name: str) -> torch.device:

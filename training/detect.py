@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from evaluation.post_processing import PostProcessing, smoothed
 from manifests import audio
 from manifests.audio import Recording, Source
 from manifests.errors import FlamError
-from manifests.frames import MAX_GAP
 from training.checkpoint import ModelCard, device_of, load_model
 from training.model import FlamModel
 
@@ -61,15 +61,15 @@ class Detector:
     ) -> list[Detection]:
         """Spans in which each phrase's probability is above `threshold` (default: the best on validation data).
 
-        Gaps of up to 0.2 s are bridged. Sorted by onset. Raises FlamError for a file that cannot be read, an empty
-        phrase, or a threshold outside [0, 1).
+        Gaps are bridged and short spans left out as was best there. Sorted by onset. Raises FlamError for a file that
+        cannot be read, an empty phrase, or a threshold outside [0, 1).
         """
         limit = self.card.threshold if threshold is None else threshold
         if not 0.0 <= limit < 1.0:
             raise FlamError(f"threshold {limit:g} is not in [0, 1): give a probability, such as 0.5")
         if not phrases:
             raise FlamError("no phrase to listen for; give one, for example --phrase 'a dog barks'")
-        spans = [_OpenSpans(phrase, limit, self.hop) for phrase in phrases]
+        spans = [_OpenSpans(phrase, limit, self.hop, self.card.post_processing) for phrase in phrases]
         for start, block, end in self.stream(_source(source), phrases):
             for column, found in enumerate(spans):
                 found.add(start, block[:, column], end)
@@ -126,7 +126,9 @@ class Detector:
         # One phrase at a time: a matrix product may round differently with other columns beside it
         logits = [self.model.frame_logits(frames, text[None])[0, 0] for text in texts]
         calibrated = torch.stack(logits, dim=1) * self.card.calibration_scale + self.card.calibration_bias
-        return torch.sigmoid(calibrated).cpu().numpy(), clips[0].cpu()
+        probabilities = torch.sigmoid(calibrated).cpu().numpy()
+        median = self.card.post_processing.median
+        return np.stack([smoothed(column, median) for column in probabilities.T], axis=1), clips[0].cpu()
 
     @torch.inference_mode()
     def caption_embeddings(self, captions: Sequence[str]) -> Float[np.ndarray, "caption dim"]:
@@ -171,9 +173,9 @@ def _source(source: Source | str) -> Source:
 class _OpenSpans:
     """Turns one phrase's probabilities into spans as they come in."""
 
-    def __init__(self, phrase: str, threshold: float, hop: float) -> None:
-        self.phrase, self.threshold, self.hop = phrase, threshold, hop
-        self.gap = round(MAX_GAP / hop)
+    def __init__(self, phrase: str, threshold: float, hop: float, post: PostProcessing) -> None:
+        self.phrase, self.threshold, self.hop, self.min_duration = phrase, threshold, hop, post.min_duration
+        self.gap = int(post.max_gap / hop + 1e-6)
         self.done: list[Detection] = []
         self.first = self.last = -1  # frames of the open span
         self.end = 0.0  # of what was heard so far, in seconds
@@ -193,13 +195,13 @@ class _OpenSpans:
 
     def close(self) -> list[Detection]:
         if self.count:
-            self.done.append(
-                Detection(
-                    phrase=self.phrase,
-                    onset=round(self.first * self.hop, 6),
-                    offset=round(min((self.last + 1) * self.hop, self.end), 6),
-                    probability=self.total / self.count,
+            onset, offset = self.first * self.hop, min((self.last + 1) * self.hop, self.end)
+            if offset - onset >= self.min_duration - 1e-6:
+                probability = self.total / self.count
+                self.done.append(
+                    Detection(
+                        phrase=self.phrase, onset=round(onset, 6), offset=round(offset, 6), probability=probability
+                    )
                 )
-            )
         self.total, self.count = 0.0, 0
         return self.done

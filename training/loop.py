@@ -121,7 +121,7 @@ class _Run:
         found = validate(detector, self.folder)
         if found is not None:
             card = card.model_copy(
-                update={name: value for name, value in asdict(found).items() if name in ModelCard.model_fields}
+                update={name: getattr(found, name) for name in asdict(found) if name in ModelCard.model_fields}
             )
             self._append({"step": self.trainer.step, **asdict(found)})
         if found is None or found.score() >= self.best.get("score", -1.0):

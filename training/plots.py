@@ -32,6 +32,7 @@ def plot_file(
         phrases=phrases,
         hop=detector.hop,
         threshold=detector.card.threshold if threshold is None else threshold,
+        post=detector.card.post_processing,
         truth=truth,
     )
 

@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from evaluation.frame_auroc import frame_auroc
+from evaluation.post_processing import PostProcessing, choose
 from evaluation.scored import ScoredSplit, collect_scores, split_soundscapes
-from evaluation.segments import best_threshold, segment_f1
+from evaluation.segments import segment_f1
 from manifests.schema import Soundscape
 from manifests.store import DatasetFolder, read_table
 from training.detect import Detector
@@ -27,6 +28,7 @@ class Validation:
     threshold: float  # on calibrated probabilities; the best for all labels together
     calibration_scale: float
     calibration_bias: float
+    post_processing: PostProcessing
 
     def score(self) -> float:
         """What the best checkpoint is chosen by: telling one sound from another, not sound from silence."""
@@ -44,7 +46,7 @@ def validate(detector: Detector, folder: DatasetFolder) -> Validation | None:
     scale, bias = fit_calibration(*_cells(scored))
     for values in scored.scores.values:
         values[:] = sigmoid(scale * logit(values) + bias)
-    threshold = best_threshold(scored.scores, scored.truth)
+    post, threshold = choose(scored.scores, scored.truth)
     return Validation(
         auroc_all=frame_auroc(scored.scores, scored.truth, active_only=False).macro,
         auroc_active=frame_auroc(scored.scores, scored.truth, active_only=True).macro,
@@ -52,6 +54,7 @@ def validate(detector: Detector, folder: DatasetFolder) -> Validation | None:
         threshold=threshold,
         calibration_scale=scale,
         calibration_bias=bias,
+        post_processing=post,
     )
 
 
