@@ -4,6 +4,7 @@ Each rule looks for one word ("then", "before", "while" ...), takes the mentions
 reading of it agrees with the times. A sound that comes again and again may be both before and after another.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from curation.first_last import Ends
@@ -12,6 +13,7 @@ from curation.reading import SLACK, THEN, Times, told
 from curation.stems import words_of
 
 _WHILE = frozenset({"while", "whilst", "as", "during", "meanwhile"})
+_AT_ONCE = ("at the same time", "at the same moment", "simultaneously", "concurrently")
 _NO_WHILE = frozenset({"well", "if", "though", "soon", "long", "many"})  # "as well"
 _ENDED = words_of(
     "stop stopped stops end ended ends finish finished finishes fade faded fades gone over ceased ceases subsided quiet"
@@ -50,13 +52,17 @@ class _Text(Ends):
             elif word.text in ("follow", "follows", "following"):
                 yield from self._follows(at)
             elif word.text == "preceded":
-                yield from self._first(self.after(at), self.before(at), strict=False)
-            elif word.text == "before":
+                yield from self._first(self.after(at), self._told_of(at), strict=False)
+            elif word.text in ("precede", "precedes", "preceding"):
+                yield from self._first(self._told_of(at), self.after(at), strict=False)
+            elif word.text == "before" or self.words(at, 2) == "prior to":
                 yield from self._before_clause(at)
             elif word.text in ("after", "when") or (word.text == "once" and self._joins_clauses(at)):
                 yield from self._after_clause(at, word.text)
-            elif word.text in _WHILE or self.words(at, 4) in ("at the same time", "at the same moment"):
+            elif word.text in _WHILE:
                 yield from self._while(at)
+            yield from self._at_once(at)
+            yield from self._in_that_order(at)
             yield from self.ends_of_text(at, word.text)
 
     def _first(self, one: Sequence[Mention], other: Sequence[Mention], *, strict: bool) -> Iterator[str]:
@@ -66,6 +72,20 @@ class _Text(Ends):
                 limit = self.of(b).first if strict else self.of(b).last
                 if a.clusters != b.clusters and self.of(a).first >= limit + (0.0 if not strict else 0.05):
                     yield told(a, b)
+
+    def _told_of(self, at: int) -> list[Mention]:
+        """What a conjunction joins to the mention after it: what stands before, or in "Before Y, X" after the comma."""
+        comma = next((here for here in range(at, len(self.row)) if self.text(here) == ","), len(self.row))
+        return self.before(at) or self.after(comma)
+
+    def _in_that_order(self, at: int) -> Iterator[str]:
+        if self.words(at, 3) not in ("in that order", "in this order"):
+            return
+        start = self._start_of_sentence(at)
+        listed = [mention for mention in self.found if not self.of(mention).background]
+        before = [mention for mention in listed if start < mention.first < at]
+        for one, other in itertools.pairwise(before or [mention for mention in listed if mention.first > at]):
+            yield from self._first([one], [other], strict=False)
 
     def _then(self, at: int) -> Iterator[str]:
         word, following = self.row[at].text, self.text(at + 1)
@@ -79,23 +99,22 @@ class _Text(Ends):
             return  # "a cough comes later" tells of the mention before it
         since = max((here for here in range(at) if self.text(here) in THEN | {"followed"}), default=-1)
         left = [mention for mention in self.found if since < mention.first < at]
+        if word == "followed" and not left:
+            left = self._told_of(at)
         right = [mention for mention in self.after(at) if not self.of(mention).background]
         yield from self._first([m for m in left if not self.of(m).background], right, strict=False)
 
     def _follows(self, at: int) -> Iterator[str]:
         after = [mention for mention in self.after(at) if self.chunk[mention.first] == self.chunk[at]]
         if after:
-            yield from self._first(after, self.before(at), strict=False)
+            yield from self._first(after, self._told_of(at), strict=False)
             return
         before = [mention for mention in self.found if mention.first < at]
         here = [mention for mention in before[-1:] if self.chunk[mention.first] == self.chunk[at]]
         yield from self._first(before[:-1][-1:], here, strict=False)
 
     def _before_clause(self, at: int) -> Iterator[str]:
-        right = self.after(at)
-        left = self.before(at)
-        if not left and right:  # "Before Y, X"
-            left = [mention for mention in self.found if mention.first > right[0].last][:1]
+        left, right = self._told_of(at), self.after(at)
         if not (left and right):
             return
         clause = self._clause(at, right[-1])
@@ -164,13 +183,26 @@ class _Text(Ends):
         left = [mention for mention in self.found if since < mention.first < at]
         stop = next((here for here in range(at + 1, len(self.row)) if self.text(here) in _STOPS), len(self.row))
         right = [mention for mention in self.found if at < mention.first < stop]
-        if word == "at":  # "... at the same moment"; with "as" it stands between the two
-            if self.text(at - 1) == "partly":
-                return
-            if self.text(at + 4) != "as":
-                right, left = left[-1:], left[:-1][-1:]
         if not left and right:  # "While Y, X"
             left = [m for m in self.found if m.first > right[-1].last and self.chunk[m.first] > self.chunk[at] + 1][:1]
+        yield from self._apart(left, right)
+
+    def _at_once(self, at: int) -> Iterator[str]:
+        phrase = next((words for words in _AT_ONCE if self.words(at, words.count(" ") + 1) == words), "")
+        end = at + phrase.count(" ") + 1
+        if not phrase or self.text(at - 1) == "partly" or self.text(end) == "as":  # of "as", `_while` tells
+            return
+        if self.text(end) == "with":
+            yield from self._while(end)
+            return
+        before = [mention for mention in self.found if self._start_of_sentence(at) < mention.first < at]
+        after = [mention for mention in self.after(at) if self.chunk[mention.first] == self.chunk[at]]
+        if before and after and self.text(at - 1) in (",", "and"):  # "X, and at the same time Y"
+            yield from self._apart(before, after)
+        else:
+            yield from self._apart(before[:-1][-1:], before[-1:])
+
+    def _apart(self, left: Sequence[Mention], right: Sequence[Mention]) -> Iterator[str]:
         left, right = left[-_MOST_TOGETHER:], right[:_MOST_TOGETHER]
         if left and right and not any(self._meet(a, b) for a in left for b in right):
             yield f"it tells of {left[-1].text!r} and {right[0].text!r} at the same time, but they are apart"
