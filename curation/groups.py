@@ -1,6 +1,7 @@
 """Words of a text that stand together and are about one sound: "a wooden door ... creaks", "the hiss of a snake"."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from curation.stems import Token, words_of
@@ -12,8 +13,16 @@ _APART = words_of(
     " with alongside against accompanied over because so nor besides beside near"
 )
 _NOT_YET_A_CLAUSE = frozenset({"the", "it", "they", "a", "an", "all", "this", "that", "its", "their"})  # "once the ..."
-_NEGATIONS = frozenset({"no", "without", "not", "never", "nobody", "neither", "nor", "none"})
-_AFTER_NEGATION = frozenset({"any", "a", "an", "the", "further", "other", "single", "one", "more", "sound", "of"})
+_NEGATIONS = words_of("no without not never nobody neither nor none absence lack lacks lacking devoid instead")
+_AFTER_NEGATION = words_of("any a an the further other single one more sound sign signs trace hint of")
+_DENIALS = words_of("not never cannot")
+_BE = words_of("is are was were be been being stay stays stayed remain remains remained")
+_AUXILIARIES = _BE | words_of("do does did has have had can could will would may might")
+_BESIDE_DENIAL = words_of("be been being ever even actually really at all")
+_HEARD = words_of("heard audible present there make sound occur appear")  # "does not make a sound"
+_GONE = words_of("absent silent inaudible missing")
+_ONLY_THEN = words_of("until till before after again anymore more yet just only unless")  # "does not bark until ..."
+_ONCE = words_of("once after when until before as")  # "once the dog is silent": so it was heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Group:
     words: list[Word]
     meaning: Meaning
     chunk: int  # number of the part of the text that they stand in
+    denied: bool  # it is said not to be heard
 
     @property
     def first(self) -> int:
@@ -56,7 +66,7 @@ OwnTerms = Mapping[str, Sequence[tuple[tuple[str, ...], int, Meaning]]]  # by fi
 
 
 def groups(row: Sequence[Token], own: OwnTerms, *, together: bool = False) -> list[Group]:
-    """The groups of a text in order; what is said not to be there is left out.
+    """The groups of a text in order, without what "no" stands before.
 
     Args:
         row: the text.
@@ -65,17 +75,24 @@ def groups(row: Sequence[Token], own: OwnTerms, *, together: bool = False) -> li
     """
     found: list[Group] = []
     chunk = [0] * len(row) if together else chunks(row)
-    for word in _words(row, own):
+    words = list(_words(row, own))
+    denials = _denied_chunks(row, chunk, {word.first for word in words if word.owners or word.meaning.claimed})
+    negated = -1  # where the last word that is said not to be heard ends
+    for word in words:
         part = chunk[word.first]
-        if _is_negated(row, word.first, chunk):
+        if _is_negated(row, word.first, chunk, negated):
+            negated = word.last
             continue
-        last = found[-1] if found and found[-1].chunk == part else None
+        denied = part in denials
+        if negated >= 0 and chunk[negated] == part and _is_all(row[negated + 1 : word.first], _AUXILIARIES):
+            denied, negated = True, word.last  # "no dog barks"
+        last = found[-1] if found and (found[-1].chunk, found[-1].denied) == (part, denied) else None
         joined = last.meaning.with_(word.meaning) if last is not None else None
         if last is not None and joined is not None:
             last.words.append(word)
             last.meaning = joined
         else:
-            found.append(Group([word], word.meaning, part))
+            found.append(Group([word], word.meaning, part, denied))
     return found
 
 
@@ -131,8 +148,43 @@ def _words(row: Sequence[Token], own: OwnTerms) -> Iterator[Word]:
         at += max(length, 1)
 
 
-def _is_negated(row: Sequence[Token], at: int, chunk: Sequence[int]) -> bool:
+def _is_negated(row: Sequence[Token], at: int, chunk: Sequence[int], negated: int) -> bool:
+    """Whether "no" stands before a word, or "or" between it and one before which it does, which ends at `negated`."""
     before = at - 1
     while before >= 0 and chunk[before] == chunk[at] and row[before].text in _AFTER_NEGATION:
         before -= 1
-    return before >= 0 and chunk[before] == chunk[at] and row[before].text in _NEGATIONS
+    if before < 0 or chunk[before] != chunk[at]:
+        return False
+    return row[before].text in _NEGATIONS or (row[before].text == "or" and 0 <= negated == before - 1)
+
+
+def _denied_chunks(row: Sequence[Token], chunk: Sequence[int], sounds: AbstractSet[int]) -> set[int]:
+    """The parts of a text whose verb is denied: "a dog does not bark", "thunder is absent".
+
+    Args:
+        row: the text.
+        chunk: for each word the number of its part.
+        sounds: where words that are about sounds begin.
+    """
+    found = set()
+    for at, word in enumerate(row):
+        before = _text(row, at - 1)
+        if word.text in _GONE:
+            denied = before in _BE
+        elif word.text in _DENIALS or word.text.endswith("n't"):
+            verb = next((here for here in range(at + 1, len(row)) if row[here].text not in _BESIDE_DENIAL), at)
+            denied = (word.text != "not" or before in _AUXILIARIES) and (verb in sounds or _text(row, verb) in _HEARD)
+        else:
+            continue
+        stop = next((here for here in range(at, len(row)) if not row[here].stem), len(row))
+        if (
+            denied
+            and row[chunk.index(chunk[at])].text not in _ONCE
+            and _ONLY_THEN.isdisjoint(token.text for token in row[at:stop])
+        ):
+            found.add(chunk[at])
+    return found
+
+
+def _is_all(row: Sequence[Token], words: AbstractSet[str]) -> bool:
+    return all(token.text in words for token in row)

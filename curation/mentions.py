@@ -35,8 +35,8 @@ class Mentions:
     Args:
         row: its words and marks.
         chunk: for each the number of the part of the text that it stands in.
-        found: mentions of sounds of the soundscape, in order.
-        invented: mentions of what is not there.
+        found: mentions of sounds of the soundscape, in order; none that say that they are not heard.
+        invented: mentions of what is not there, those that say so among them: nobody tells what a clip lacks.
     """
 
     row: Sequence[Token]
@@ -68,8 +68,9 @@ def mentions(row: Sequence[Token], present: Sequence[tuple[str, Known]]) -> Ment
         clusters = _clusters(group, present)
         mention = _mention(row, group, clusters)
         if clusters:
-            found.append(mention)
-            doer = group
+            if not group.denied:
+                found.append(mention)
+                doer = group
         elif (
             _claims(group)
             and not group.meaning.near & everything

@@ -175,6 +175,45 @@ def test_what_sources_and_background_contain_is_no_invention() -> None:
     assert "nothing_invented" not in problems("A dog barks in the traffic.", of)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A dog doesn't bark and glass breaks.",
+        "A dog does not bark and glass breaks.",
+        "A dog never barks and glass breaks.",
+        "A dog isn\u2019t heard, and glass breaks.",
+        "A dog can't be heard, and glass breaks.",
+        "The dog is silent and glass breaks.",
+        "Barking is absent, and glass breaks.",
+        "No dog barks, and glass breaks.",
+        "Without any dog barking, glass breaks.",
+        "Glass breaks in the absence of barking.",
+        "Glass breaks, with no voices or barking.",
+    ],
+)
+def test_a_sound_that_is_said_not_to_be_heard_is_not_mentioned(text: str) -> None:
+    assert problems(text, TWO)["complete"] == "it does not mention: dog bark"
+
+
+@pytest.mark.parametrize("text", ["a cat does not meow", "a cat is absent", "no cat meows", "no cats are meowing"])
+def test_nobody_describes_what_does_not_happen(text: str) -> None:
+    assert "nothing_invented" in problems(f"A dog barks, glass breaks and {text}.", TWO)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A dog does not stop barking, and glass breaks in rain that never stops.",
+        "A dog barks and does not bark again before glass breaks.",
+        "A dog barks, not loudly, and glass breaks.",
+        "Glass breaks once the dog is silent.",
+        "A dog barks twice and is silent before glass breaks.",
+    ],
+)
+def test_a_denial_of_anything_else_leaves_the_mention(text: str) -> None:
+    assert not CONTENT & set(problems(text, TWO)), text
+
+
 def test_a_verb_after_what_is_there_is_no_other_sound() -> None:
     of = scene("wind", subway_train=[(1.0, 5.0)])
     for text in ("A train screeches to a halt.", "A train rattles and squeals in the wind."):
