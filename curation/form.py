@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from curation.language import is_english
+from curation.stems import stem
 
 _MOST_CHARACTERS = 2000  # of a caption
 _ECHO_WORDS = 8  # so many words in a row of the prompt are no accident
@@ -22,7 +23,8 @@ _CHATTER = re.compile(
     re.IGNORECASE,
 )
 _INSTRUCTION = re.compile(
-    r"^\W{0,3}(?:(?:write|mention|describe|do not|don't|avoid|answer|return|respond|output|generate|summari[sz]e)\b"
+    r"^\W{0,3}(?:(?:write|mention|describe|do not|don't|avoid|ignore|disregard|answer|return|respond|output|generate"
+    r"|summari[sz]e)\b"
     r"|use (?:natural|simple|plain|only|no|the|short|words|one|a few)\b|say (?:how|what|which|when|only)\b"
     r"|(?:give|keep|include) (?:no|one|it|the|only|every|all|a caption)\b"
     r"|(?:style|task|rules?|instructions?|format|input|output|user|system|assistant)\s?:)"
@@ -31,12 +33,25 @@ _INSTRUCTION = re.compile(
     r"|\b(?:under|at most|fewer than|no more than|up to|of) (?:\w+ to )?\w+ words\b",
     re.IGNORECASE,
 )
-_TIMES = re.compile(
-    r"(?<!\d)\d{1,9}(?:[.,]\d{1,9})?\s?-?\s?(?:s|sec|secs|seconds?|ms|milliseconds?|min|mins|minutes?)\b|\d:\d\d|\d[.,]\d",
+_NUMBER = (
+    r"(?:\d{1,9}(?:[.,]\d{1,9})?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]{3,5}teen|twenty"
+    r"|thirty|forty|fifty|sixty)"
+)
+_TIMES = re.compile(  # "a second one" and "at one point" are none
+    rf"(?<!\w){_NUMBER}(?: and a half)?\s?-?\s?(?:seconds?|milliseconds?|minutes?)\b"
+    r"|(?<!\d)\d{1,9}\s?-?\s?(?:s|secs?|ms|mins?)\b|\d:\d\d|\d[.,]\d"
+    r"|\b(?:half|quarter) (?:of )?a (?:second|minute)\b"
+    r"|\b(?:first|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth) (?:second|minute)\b"
+    rf"|\b(?:at|from|by|until|till|after|around) (?:the )?(?:second|minute) (?!one\b){_NUMBER}\b"
+    rf"|\b(?:at|from|until|till) (?!one\b){_NUMBER}"
+    r"(?=\W*$|[,.;:)]|\s?[-\u2013\u2014]|\s(?:and|to|until|till|then|a|an|the)\b)",
     re.IGNORECASE,
 )
+_DATA = re.compile(  # of the question; nobody hears decibels
+    r"(?<![a-z])db\w*|\bdecibels?\b|\bluf?s\b|\bsnr\b|\bids?\b(?=\W{0,3}\d)", re.IGNORECASE
+)
 _MARKUP = re.compile(r"[*_`#<>{}\[\]|\\]|https?:|^[-\u2022]\s")
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Co", "Zl", "Zp"})
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +60,7 @@ class Limits:
 
     Args:
         fewest_words, most_words: of a caption, both included.
-        times: the prompt asks for times in digits.
+        times: the prompt asks for times.
     """
 
     fewest_words: int = 3
@@ -67,15 +82,16 @@ def form_problems(
     """
     words = text.split()
     start = text[:_MOST_CHARACTERS].strip()  # what is longer fails
+    kinds = set(map(unicodedata.category, set(text)))
     passed: dict[str, Callable[[], object]] = {
         "finished": lambda: finish_reason == "stop",
         "not_empty": lambda: words,
-        "one_line": lambda: not any(unicodedata.category(char) in _UNPRINTABLE for char in set(text)),
-        "plain": lambda: not _MARKUP.search(start),
+        "one_line": lambda: kinds.isdisjoint(_UNPRINTABLE),
+        "plain": lambda: not (_MARKUP.search(start) or "So" in kinds),
         "length": lambda: limits.fewest_words <= len(words) <= limits.most_words and len(text) <= _MOST_CHARACTERS,
         "one_sentence": lambda: not re.search(r"[.!?](?=\s)", start),
         "no_chatter": lambda: not _CHATTER.search(start),
-        "no_echo": lambda: not (_INSTRUCTION.search(start) or _shares_run(start, prompt)),
+        "no_echo": lambda: not (_INSTRUCTION.search(start) or _shares_run(start, prompt) or _shows_data(start, given)),
         "no_times": lambda: limits.times or not _TIMES.search(start),
         "english": lambda: is_english(start, given=given),
     }
@@ -83,15 +99,19 @@ def form_problems(
         "finished": "it was cut off or withheld",
         "not_empty": "it is empty or not the JSON object asked for",
         "one_line": "it holds line breaks or characters that cannot be printed",
-        "plain": "it holds markup or underscores",
+        "plain": "it holds markup, underscores or symbols",
         "length": f"it has {len(words)} words, not {limits.fewest_words} to {limits.most_words}",
         "one_sentence": "it is more than one sentence",
         "no_chatter": "it talks about the task instead of the sounds",
-        "no_echo": "it repeats the instructions",
-        "no_times": "it gives times in digits",
+        "no_echo": "it repeats the instructions or numbers from the JSON object",
+        "no_times": "it gives times",
         "english": "it is not in English",
     }
     return {name: "" if passed[name]() else problem for name, problem in wrong.items()}
+
+
+def _shows_data(text: str, given: AbstractSet[str]) -> bool:
+    return any(stem(found.lower()) not in given for found in _DATA.findall(text))
 
 
 def _shares_run(text: str, prompt: str) -> bool:

@@ -41,6 +41,11 @@ class Prompt(StrictModel):
         content = json.dumps([self.model_dump(), _MANY], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
+    @cached_property
+    def instructions(self) -> str:
+        """All that a model is told, whatever the data: what must not come back as an answer."""
+        return "\n".join((self.system, self.user.replace(self.mark, ""), self.again, _MANY))
+
     def messages(self, data: object, *, more: str = "") -> list[dict[str, str]]:
         """The question. What comes from labels only occurs inside a JSON object.
 

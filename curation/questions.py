@@ -113,10 +113,10 @@ class Case:
     def _judged(self, target: str, text: str, answer: Answer) -> list[Result]:
         prompt, checker = self.prompt, self.writer.checker
         limits = Limits(fewest_words=prompt.fewest_words, most_words=prompt.most_words, times=prompt.times)
-        finish, system = answer.finish_reason, prompt.system
+        finish, told = answer.finish_reason, prompt.instructions
         if not target:
-            return checker.check(text, self.soundscape, finish_reason=finish, prompt=system, limits=limits)
-        return checker.check_event(text, self.soundscape, target, finish_reason=finish, prompt=system, limits=limits)
+            return checker.check(text, self.soundscape, finish_reason=finish, prompt=told, limits=limits)
+        return checker.check_event(text, self.soundscape, target, finish_reason=finish, prompt=told, limits=limits)
 
     def _targets(self) -> list[str]:
         """What there is a text for: "" for the whole, or each sound's cluster."""

@@ -14,7 +14,10 @@ from curation import traffic
 from curation.budget import Prices
 from curation.caption import Spending, caption, estimate
 from curation.caption_run import CaptionReport
+from curation.checks import Checker
+from curation.llm import Answer
 from curation.prompt import BUILT_IN_STYLES, load_prompt, prompt_path
+from curation.questions import Case, Writer
 from manifests.errors import FlamError
 from manifests.schema import Caption, Soundscape
 from manifests.store import DatasetFolder
@@ -151,6 +154,24 @@ def test_a_user_s_own_prompt_is_a_style_and_another_text_is_another_set(tmp_path
         prompt.write_text(prompt.read_text("utf-8").replace("poems", "songs"), "utf-8")
         with pytest.raises(FlamError, match="style haiku was made with another prompt; give the captions another"):
             ask(data, server.base_url, styles=(str(prompt),))
+
+
+@pytest.mark.parametrize("where", ["user", "again", "many"])
+def test_no_words_of_the_question_come_back_as_a_caption_but_labels_may(tmp_path: Path, where: str) -> None:
+    asked = "somewhere between here and there comes a noise of cats"
+    label = "the cat that sat on the mat of the neighbour and purred"
+    style = tmp_path / "own.toml"
+    style.write_text(
+        f"""system = "Say it."\nuser = "{asked if where == "user" else ""} {{timeline}}"\n"""
+        f"""again = "{asked if where == "again" else ""} {{problems}}"\n""",
+        "utf-8",
+    )
+    of = soundscape("a", [event(label, (1, 2))])
+    case = Case(of, load_prompt(str(style)), Writer(model="m", checker=Checker(), seed=0))
+    echo = "write one caption for each of them by the rules above" if where == "many" else asked
+    for text, wrong in ((f"{echo}, {label}", True), (f"Softly purrs {label}", False)):
+        case.take(Answer(raw=json.dumps({"caption": text}), finish_reason="stop", prompt_tokens=0, completion_tokens=0))
+        assert ("no_echo" in case.reasons) == wrong, text
 
 
 @pytest.mark.parametrize(

@@ -341,6 +341,63 @@ def test_short_english_is_english(text: str) -> None:
     assert "english" not in problems(text, scene(dog_bark=[(1.0, 2.0)], zorb=[(1.0, 2.0)], flurble=[(1.0, 2.0)]))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "After one second a dog barks, and glass breaks.",
+        "A dog barks after three seconds of rain, and glass breaks.",
+        "A dog barks for half a minute, and glass breaks.",
+        "A dog barks and glass breaks at second seven.",
+        "A dog barks and glass breaks in the seventh second.",
+        "A dog barks and glass breaks at 7.",
+        "A dog barks and glass breaks at seven.",
+        "At 7, glass breaks after a dog barks.",
+        "A dog barks and glass breaks seven seconds in.",
+        "A dog barks from 1 to 5, and glass breaks.",
+        "A three-second silence follows the dog's barks, and glass breaks.",
+    ],
+)
+def test_times_may_not_be_given_in_words_either(text: str) -> None:
+    assert problems(text, TWO)["no_times"] == "it gives times"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A dog barks, a second one follows, and glass breaks a few seconds later.",
+        "A dog barks at two separate moments, and glass breaks.",
+        "A dog barks two times, and at one point glass breaks.",
+        "A dog barks from one end to another, and glass breaks in the second half.",
+    ],
+)
+def test_counts_and_ordinals_are_no_times(text: str) -> None:
+    assert "no_times" not in problems(text, TWO)
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        (" (id 1)", "no_echo"),
+        (" (ids: 1, 2)", "no_echo"),
+        (" at 12 dB", "no_echo"),
+        (", 12dB louder", "no_echo"),
+        (" at -23 LUFS", "no_echo"),
+        (" \U0001f600", "plain"),
+        (" \u266b", "plain"),
+        ("\u202e", "one_line"),
+        ("\u200b", "one_line"),
+        ("\ufeff", "one_line"),
+        ("\u00ad", "one_line"),
+    ],
+)
+def test_numbers_of_the_question_symbols_and_invisible_characters_are_found(more: str, name: str) -> None:
+    assert list(problems(f"A dog barks and glass breaks{more}", TWO)) == [name]
+
+
+def test_the_words_of_a_label_are_no_data_of_the_question() -> None:
+    assert "no_echo" not in problems("A db zorb is heard.", scene(db_zorb=[(1.0, 2.0)]))
+
+
 def test_limits_are_what_the_prompt_asks_for() -> None:
     def names(text: str, limits: Limits) -> list[str]:
         return failed(Checker().check(text, scene(dog_bark=[(2.0, 3.0)]), limits=limits))
