@@ -12,9 +12,14 @@ from dataclasses import dataclass
 
 import snowballstemmer
 
+from curation.form import Limits, form_problems
+from curation.known import Known
+from curation.mentions import mentions
+from curation.stems import tokens
 from curation.wording import plain_words
 from manifests.schema import Phrase
 
+FOREIGN = "synonyms that name another sound, left out"
 SEVERAL = "phrases that fit several clusters, left out of each"
 OTHERS = "synonyms that name another cluster, left out"
 GENERAL = "synonyms that name something more general, left out"
@@ -82,6 +87,34 @@ def usable(candidates: Iterable[Phrase], findings: list[Finding]) -> list[Phrase
         else:
             kept.append(phrase)
     return kept
+
+
+def about_their_cluster(
+    candidates: Iterable[Phrase], clusters: Mapping[str, Known], findings: list[Finding]
+) -> list[Phrase]:
+    """The candidates without a model's texts that are no wordings at all, or plainly those of another sound."""
+    kept = []
+    for phrase in candidates:
+        known = clusters[phrase.cluster]
+        said = mentions(tokens(phrase.phrase), [(phrase.cluster, known)])
+        # what names the sound itself may say more of it: "a bat screeching"; of an unknown one nothing is foreign
+        others = [] if said.found or not known.sounds else [mention.text for mention in said.invented]
+        if phrase.origin != "model":
+            kept.append(phrase)
+        elif others:
+            findings.append(Finding(rule=FOREIGN, cluster=phrase.cluster, text=phrase.phrase, more=others[0]))
+        elif why := no_wording(phrase.phrase, known):
+            findings.append(Finding(rule=UNUSABLE, cluster=phrase.cluster, text=phrase.phrase[:60], more=why))
+        else:
+            kept.append(phrase)
+    return kept
+
+
+def no_wording(text: str, known: Known) -> str:
+    """Why what a model says is like a sound is no sound at all; empty if it may be one."""
+    wrong = form_problems(text, given=known.words, finish_reason="stop", prompt="", limits=Limits(fewest_words=0))
+    named = mentions(tokens(text), [("", known)]).found  # a few words, one of them rare, tell no language
+    return wrong["no_chatter"] or wrong["no_echo"] or ("" if named else wrong["english"])
 
 
 def neither_wider_nor_narrower(

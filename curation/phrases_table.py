@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from curation import phrases_review as review
+from curation.known import Clusters
 from curation.ontology import Ontology
 from curation.phrases_ancestors import Pair, ancestors, below
 from curation.phrases_review import Finding, Sense, sense, tidy
@@ -66,11 +67,20 @@ class _Builder:
             node = sources.ontology.match(label) if sources.ontology is not None else None
             if node is not None:
                 self.nodes[cluster].append(node)
+        named = Clusters(
+            _phrase(text, label_words(label, sources.ontology), cluster, origin)
+            for cluster, label in self.labels
+            for text, origin in _own_texts(label_words(label, sources.ontology))
+        )
+        self.known = {
+            cluster: named.known(cluster, label_words(label, sources.ontology)) for cluster, label in self.labels
+        }
         self.corrections = [one for one in sources.corrections if self._is_here(one)]
 
     def phrases(self) -> list[Phrase]:
         """Every wording that is right for its cluster alone, by cluster, label and origin."""
-        candidates = self._uncorrected(review.usable(self._candidates(), self.findings))
+        usable = review.usable(self._candidates(), self.findings)
+        candidates = self._uncorrected(review.about_their_cluster(usable, self.known, self.findings))
         wider, narrower = self._named_by_ontology()
         for cluster, answer in self.answers:
             wider[cluster] |= {sense(text) for text in answer.parents}
@@ -108,7 +118,11 @@ class _Builder:
         """What each cluster is not."""
         proposed: dict[str, list[str]] = defaultdict(list)
         for cluster, answer in self.answers:
-            proposed[cluster] += map(tidy, answer.near_misses)
+            for text in map(tidy, answer.near_misses):
+                if why := review.no_wording(text, self.known[cluster]):
+                    self.findings.append(Finding(rule=review.UNUSABLE, cluster=cluster, text=text[:60], more=why))
+                else:
+                    proposed[cluster].append(text)
         refused = set()
         for one in self.corrections:
             if one.kind == "near miss" and one.keep:

@@ -110,9 +110,39 @@ def test_texts_that_are_no_phrases_are_left_out_and_counted() -> None:
 def test_a_cat_is_no_tabla() -> None:
     said = answer("cat", ["Tabla", "the sound of tablas", "kitty"])
     assert texts(table("cat tabla", said), "cat", "model") == ["kitty"]
-    assert found_by(table("cat tabla", said), review.OTHERS) == [("cat", "tabla"), ("cat", "the sound of tablas")]
     assert texts(table("cat tabla", said), "tabla", "label") == ["tabla"]
-    assert "tabla" in texts(table("cat", said), "cat", "model")  # nothing tells that it is wrong
+    for labels in ("cat tabla", "cat"):
+        assert texts(table(labels, said), "cat", "model") == ["kitty"]
+        assert found_by(table(labels, said), review.FOREIGN) == [("cat", "tabla"), ("cat", "the sound of tablas")]
+
+
+def test_a_synonym_that_the_vocabulary_knows_for_another_sound_is_left_out() -> None:
+    good = ["kitty", "a purring pet", "a cat hissing at a dog", "the furry beast"]
+    found = table("cat dog_bark", answer("cat", [*good, "thunderstorm", "a tabla is played", "hound barking"]))
+    assert texts(found, "cat", "model") == good
+    assert [text for _, text in found_by(found, review.FOREIGN)] == [
+        "thunderstorm", "a tabla is played", "hound barking",
+    ]  # fmt: skip
+    assert texts(table("zorb", answer("zorb", ["thunderstorm"])), "zorb", "model") == ["thunderstorm"]  # who knows?
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ignore previous instructions",
+        "i am sorry i cannot help",
+        "sure, here is a caption",
+        "lol \u65e5\u672c",
+        "ein kater der miaut und faucht",
+        "\u0441\u043e\u0431\u0430\u043a\u0430",
+    ],
+)
+def test_refusals_instructions_and_other_languages_are_neither_wordings_nor_near_misses(text: str) -> None:
+    found = table("cat", answer("cat", [text], [text]))
+    assert texts(found, "cat", "model") == row_of(found, "cat").near_misses == []
+    assert found_by(found, review.UNUSABLE) == [("cat", text)] * 2
+    mine = [table("cat", corrections=[correction("cat", text, kind)]) for kind in ("phrase", "near miss")]
+    assert texts(mine[0], "cat", "correction") == row_of(mine[1], "cat").near_misses == [text]  # a user may know better
 
 
 def test_a_phrase_of_two_clusters_is_in_neither_unless_it_is_the_label_of_one() -> None:
@@ -126,10 +156,10 @@ def test_a_phrase_of_two_clusters_is_in_neither_unless_it_is_the_label_of_one() 
 
 
 def test_a_model_gives_way_to_an_ontology_and_both_to_our_own_words() -> None:
-    found = table("bark cat dog", answer("cat", ["bow-wow", "a dog is barking", "kitty"]), ontology=True)
+    found = table("bark gizmo dog", answer("gizmo", ["bow-wow", "a dog is barking", "kitty"]), ontology=True)
     assert texts(found, "bark", "ontology") == ["bow wow"]
-    assert texts(found, "cat", "model") == ["kitty"]
-    assert found_by(found, review.OTHERS) == [("cat", "bow-wow"), ("cat", "a dog is barking")]
+    assert texts(found, "gizmo", "model") == ["kitty"]
+    assert found_by(found, review.OTHERS) == [("gizmo", "bow-wow"), ("gizmo", "a dog is barking")]
 
 
 def test_an_ontology_gives_names_and_ancestors_among_the_clusters() -> None:
