@@ -12,8 +12,10 @@ from curation.counts import wrong_counts
 from curation.form import Limits, form_problems
 from curation.heard import Sound, sounds
 from curation.known import Clusters, Known
+from curation.loud_and_faint import wrong_levels
 from curation.mentions import Mentions, mentions
 from curation.reading import Times
+from curation.scene import scene_of
 from curation.sequence import wrong_orders
 from curation.source_clip import UNLABELLED
 from curation.stems import tokens
@@ -39,6 +41,7 @@ CHECKS = (
     "nothing_invented",
     "order",
     "counts",
+    "loudness",
 )
 
 
@@ -103,6 +106,7 @@ class Checker:
         problems["nothing_invented"] = _invented(said)
         problems["order"] = "; ".join(wrong_orders(said, _times(soundscape), soundscape.duration)[:_MOST_NAMED])
         problems["counts"] = "; ".join(wrong_counts(said, heard)[:_MOST_NAMED])
+        problems["loudness"] = "; ".join(wrong_levels(said, scene_of(soundscape).mentions)[:_MOST_NAMED])
         return _results(problems)
 
     def check_event(
@@ -136,6 +140,7 @@ class Checker:
         problems["nothing_invented"] = _invented(said) or _named("it mentions another sound", others)
         problems["order"] = ""
         problems["counts"] = "; ".join(wrong_counts(said, heard)[:_MOST_NAMED])
+        problems["loudness"] = ""
         return _results(problems)
 
     def _present(self, soundscape: Soundscape) -> dict[str, Known]:

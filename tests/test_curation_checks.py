@@ -15,7 +15,7 @@ from curation.vocabulary import vocabulary
 from manifests.schema import Check, Phrase, Soundscape
 
 ROOT = Path(__file__).parents[1]
-CONTENT = {"complete", "nothing_invented", "order", "counts"}
+CONTENT = {"complete", "nothing_invented", "order", "counts", "loudness"}
 
 
 def scene(background: str | None = None, **events: list[Span]) -> Soundscape:
@@ -308,6 +308,25 @@ def test_sounds_that_come_again_and_again_may_be_told_in_either_order() -> None:
 def test_counts_from_spans_to_bursts_are_right(text: str, right: bool) -> None:
     of = soundscape("s", [event("dog_bark", (1.0, 1.5), (2.0, 2.4)), event("dog_bark", (5.0, 6.0))])
     assert ("counts" not in problems(text, of)) == right
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("A loud dog bark and a faint moo.", True),
+        ("A faint bark is drowned out by a deafening moo.", False),
+        ("A dog barks very quietly, then a cow moos much louder than the bark.", False),
+        ("A dog barks softly and a cow moos loudly.", False),
+        ("A dog barks loudly and a cow moos softly.", True),
+        ("A dog barks softly and a cow moos.", True),
+        ("A quiet bark, a quiet moo.", True),
+    ],
+)
+def test_what_is_called_faint_is_not_clearly_louder_than_what_is_called_loud(text: str, right: bool) -> None:
+    for quieter, told in ((20.1, True), (19.9, right), (None, True)):
+        of = scene(dog_bark=[(1.0, 2.0)], cow=[(5.0, 6.0)])
+        of.events[0].snr_db, of.events[1].snr_db = 30.0, quieter
+        assert ("loudness" not in problems(text, of)) == told, quieter
 
 
 def test_a_doubtful_event_widens_what_may_be_counted() -> None:
