@@ -14,12 +14,14 @@ _APART = words_of(
 )
 _NOT_YET_A_CLAUSE = frozenset({"the", "it", "they", "a", "an", "all", "this", "that", "its", "their"})  # "once the ..."
 _NEGATIONS = words_of("no without not never nobody neither nor none absence lack lacks lacking devoid instead")
-_AFTER_NEGATION = words_of("any a an the further other single one more sound sign signs trace hint of")
+_AFTER_NEGATION = words_of(
+    "any a an the further other single one more sound sign signs trace hint of loud distant audible"
+)
 _DENIALS = words_of("not never cannot")
 _BE = words_of("is are was were be been being stay stays stayed remain remains remained")
 _AUXILIARIES = _BE | words_of("do does did has have had can could will would may might")
-_BESIDE_DENIAL = words_of("be been being ever even actually really at all")
-_HEARD = words_of("heard audible present there make sound occur appear")  # "does not make a sound"
+_BESIDE_DENIAL = words_of("be been being ever even actually really at all a an the any")
+_HEARD = words_of("hear heard audible present there make sound occur appear")  # "does not make a sound"
 _GONE = words_of("absent silent inaudible missing")
 _ONLY_THEN = words_of("until till before after again anymore more yet just only unless")  # "does not bark until ..."
 _ONCE = words_of("once after when until before as")  # "once the dog is silent": so it was heard
@@ -84,7 +86,7 @@ def groups(row: Sequence[Token], own: OwnTerms, *, together: bool = False) -> li
             negated = word.last
             continue
         denied = part in denials
-        if negated >= 0 and chunk[negated] == part and _is_all(row[negated + 1 : word.first], _AUXILIARIES):
+        if negated >= 0 and chunk[negated] == part and _is_all(row[negated + 1 : word.first], _AUXILIARIES | _HEARD):
             denied, negated = True, word.last  # "no dog barks"
         last = found[-1] if found and (found[-1].chunk, found[-1].denied) == (part, denied) else None
         joined = last.meaning.with_(word.meaning) if last is not None else None
