@@ -15,7 +15,6 @@ from curation.known import Clusters, Known
 from curation.loud_and_faint import wrong_levels
 from curation.mentions import Mentions, mentions
 from curation.reading import Times
-from curation.scene import scene_of
 from curation.sequence import wrong_orders
 from curation.source_clip import UNLABELLED
 from curation.stems import tokens
@@ -106,7 +105,7 @@ class Checker:
         problems["nothing_invented"] = _invented(said)
         problems["order"] = "; ".join(wrong_orders(said, _times(soundscape), soundscape.duration)[:_MOST_NAMED])
         problems["counts"] = "; ".join(wrong_counts(said, heard)[:_MOST_NAMED])
-        problems["loudness"] = "; ".join(wrong_levels(said, scene_of(soundscape).mentions)[:_MOST_NAMED])
+        problems["loudness"] = "; ".join(wrong_levels(said, soundscape)[:_MOST_NAMED])
         return _results(problems)
 
     def check_event(

@@ -1,10 +1,12 @@
 """Does a text call one sound loud and another faint, and were they measured the other way round?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from curation.mentions import Mention, Mentions
 from curation.scene import Mention as Heard
+from curation.scene import scene_of
 from curation.stems import words_of
+from manifests.schema import Soundscape
 
 _LOUD = words_of("loud loudly louder loudest deafening deafeningly")
 _FAINT = words_of("faint faintly fainter faintest quiet quietly quieter soft softly softer")
@@ -12,15 +14,17 @@ _REACH = 3  # words from an adjective to its sound
 _CLEAR_DB = 10.0  # about twice as loud: no difference of timbre makes up for it
 
 
-def wrong_levels(said: Mentions, heard: Sequence[Heard]) -> list[str]:
+def wrong_levels(said: Mentions, soundscape: Soundscape) -> list[str]:
     """A sentence for each two sounds of which the loud one is clearly the fainter.
 
     Args:
         said: what the text mentions.
-        heard: the sounds, and how loud each was measured.
+        soundscape: what it is about.
     """
-    levels = {one.sound.cluster: one for one in heard}
     loud, faint = (list(_called(said, words)) for words in (_LOUD, _FAINT))
+    if not (loud and faint):
+        return []
+    levels = {one.sound.cluster: one for one in scene_of(soundscape).mentions}
     return [
         f"it calls {a.text!r} loud and {b.text!r} faint, but they are the other way round"
         for a in loud

@@ -61,8 +61,10 @@ class _Text(Ends):
                 yield from self._after_clause(at, word.text)
             elif word.text in _WHILE:
                 yield from self._while(at)
-            yield from self._at_once(at)
-            yield from self._in_that_order(at)
+            elif word.text in ("at", "simultaneously", "concurrently"):
+                yield from self._at_once(at)
+            elif self.words(at, 3) in ("in that order", "in this order"):
+                yield from self._in_that_order(at)
             yield from self.ends_of_text(at, word.text)
 
     def _first(self, one: Sequence[Mention], other: Sequence[Mention], *, strict: bool) -> Iterator[str]:
@@ -79,8 +81,6 @@ class _Text(Ends):
         return self.before(at) or self.after(comma)
 
     def _in_that_order(self, at: int) -> Iterator[str]:
-        if self.words(at, 3) not in ("in that order", "in this order"):
-            return
         start = self._start_of_sentence(at)
         listed = [mention for mention in self.found if not self.of(mention).background]
         before = [mention for mention in listed if start < mention.first < at]
