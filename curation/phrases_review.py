@@ -95,13 +95,14 @@ def about_their_cluster(
     """The candidates without a model's texts that are no wordings at all, or plainly those of another sound."""
     kept = []
     for phrase in candidates:
+        if phrase.origin != "model":
+            kept.append(phrase)
+            continue
         known = clusters[phrase.cluster]
         said = mentions(tokens(phrase.phrase), [(phrase.cluster, known)])
         # what names the sound itself may say more of it: "a bat screeching"; of an unknown one nothing is foreign
         others = [] if said.found or not known.sounds else [mention.text for mention in said.invented]
-        if phrase.origin != "model":
-            kept.append(phrase)
-        elif others:
+        if others:
             findings.append(Finding(rule=FOREIGN, cluster=phrase.cluster, text=phrase.phrase, more=others[0]))
         elif why := no_wording(phrase.phrase, known):
             findings.append(Finding(rule=UNUSABLE, cluster=phrase.cluster, text=phrase.phrase[:60], more=why))

@@ -67,14 +67,13 @@ class _Builder:
             node = sources.ontology.match(label) if sources.ontology is not None else None
             if node is not None:
                 self.nodes[cluster].append(node)
+        answered = {cluster for cluster, _ in self.answers}
+        spoken = [(cluster, label_words(label, sources.ontology)) for cluster, label in self.labels]
+        spoken = [(cluster, words) for cluster, words in spoken if cluster in answered]
         named = Clusters(
-            _phrase(text, label_words(label, sources.ontology), cluster, origin)
-            for cluster, label in self.labels
-            for text, origin in _own_texts(label_words(label, sources.ontology))
+            _phrase(text, words, cluster, by) for cluster, words in spoken for text, by in _own_texts(words)
         )
-        self.known = {
-            cluster: named.known(cluster, label_words(label, sources.ontology)) for cluster, label in self.labels
-        }
+        self.known = {cluster: named.known(cluster, words) for cluster, words in spoken}
         self.corrections = [one for one in sources.corrections if self._is_here(one)]
 
     def phrases(self) -> list[Phrase]:
