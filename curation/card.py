@@ -27,7 +27,7 @@ def _attribution(found: Contents) -> Iterator[str]:
         "licence of its source.",
         "",
     )
-    yield from _table(("author", "licence", "file"), sorted(rows))
+    yield from lines_of_table(("author", "licence", "file"), sorted(rows))
 
 
 def _lines(info: dict[str, Any], found: Contents) -> Iterator[str]:
@@ -58,12 +58,12 @@ def _lines(info: dict[str, Any], found: Contents) -> Iterator[str]:
         "## Recipe",
         "",
     )
-    yield from _table(("setting", "value"), sorted(_settings(info)))
+    yield from lines_of_table(("setting", "value"), sorted(_settings(info)))
     yield from ("", "## Licences", "", "Every sound keeps the licence of its source.", "")
-    yield from _table(("licence", "sources"), sorted(found.licences().items()))
+    yield from lines_of_table(("licence", "sources"), sorted(found.licences().items()))
     yield from ("", "Their authors are named in [ATTRIBUTION.md](ATTRIBUTION.md).", "")
     yield from ("## Labels", "")
-    yield from _table(("label", "events"), sorted(found.labels.items()))
+    yield from lines_of_table(("label", "events"), sorted(found.labels.items()))
 
 
 def _settings(info: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -80,7 +80,8 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+def lines_of_table(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+    """A Markdown table in which no text can be markup."""
     yield _row(header)
     yield _row(("---",) * len(header))
     yield from (_row(row) for row in rows)

@@ -3,7 +3,6 @@
 Of every event the spans are taken in which, by the tables, nothing else sounds; each becomes one source.
 """
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,22 +13,25 @@ from curation.source_clip import SourceFile
 from curation.sources.listing import Listing, Reject, default_cluster, sound_files_below, visible
 from curation.sources.table import TableRow, read_csv
 from manifests.errors import FlamError
+from manifests.schema import Split
 
 LICENCE = "unknown: the uploader's, of a YouTube video"
 AUTHOR = "the uploader of YouTube video {}; its labels: AudioSet (Google), CC BY 4.0"
 GUARD = 0.1  # seconds between a span and a neighbour: hands set the onsets
 SHORTEST_PART = 0.25  # seconds; less of an event is left out. A whole event may be shorter
-_COLUMNS = ("segment_id", "start_time_seconds", "end_time_seconds", "label")
+COLUMNS = ("segment_id", "start_time_seconds", "end_time_seconds", "label")
 _SEGMENT = re.compile(r"(?P<video>.+)_(?P<start_ms>[0-9]+)")
 _SEGMENT_MS = 10_000
 _LIST = re.compile(r", (and )?")  # FSD50K writes "Gull, seagull" as Gull_and_seagull: one cluster for both
-_SPLITS = {"eval": "test", "train": "train"}  # by a word in the table's name
+SPLITS: dict[str, Split] = {"eval": "test", "train": "train"}  # by a word in the table's name
 
 Span = tuple[float, float]  # onset and offset, seconds from the start of the file
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class _Event:
+class Event:
+    """A row of a table; seconds from the start of the segment."""
+
     onset: float
     offset: float
     audioset_id: str
@@ -42,12 +44,12 @@ class _Segment:
     video: str
     path: Path | None  # None: nobody fetched it, or it is gone from YouTube
     split: str | None = None
-    events: set[_Event] = field(default_factory=set)
+    events: set[Event] = field(default_factory=set)
 
 
 def recognises(root: Path) -> bool:
     """Whether a folder has this layout: a table of segments lies in it, or in a folder of it."""
-    return any(True for _ in _tables(root))
+    return any(True for _ in tables(root))
 
 
 def read(root: Path) -> Listing:
@@ -59,12 +61,12 @@ def read(root: Path) -> Listing:
     the span. Tables with eval in their name are for testing, those with train for training.
     """
     root = root.resolve()
-    names = _display_names(root)
+    names = display_names(root)
     files: dict[str, Path] = {}
     for path in sound_files_below(root):
         files.setdefault(path.stem, path)
     segments: dict[str, _Segment] = {}
-    for table in _tables(root):
+    for table in tables(root):
         _read_table(table, segments, names=names, files=files)
     listing = Listing(name=root.name, layout="audioset_strong")
     users = defaultdict(list)
@@ -74,15 +76,13 @@ def read(root: Path) -> Listing:
     for segment in segments.values():
         segment.split = "test" if segment.video in tested else segment.split
     if not any(users):
-        raise FlamError(
-            f"no recording of {next(_tables(root))} is in {root}; name each by its segment_id or YouTube id"
-        )
+        raise FlamError(f"no recording of {next(tables(root))} is in {root}; name each by its segment_id or YouTube id")
     for name in sorted(segments):
         _add(listing, root, name, segments[name], names=names, shared=len(users[segments[name].path]) > 1)
     return listing
 
 
-def alone(events: Sequence[_Event]) -> Iterator[tuple[_Event, Span]]:
+def alone(events: Sequence[Event]) -> Iterator[tuple[Event, Span]]:
     """The spans of each event that keep a distance of GUARD to all other events."""
     for event in events:
         spans = [(event.onset, event.offset)]
@@ -122,7 +122,7 @@ def _add(listing: Listing, root: Path, name: str, segment: _Segment, *, names: M
             offset=offset,
             role="foreground",
             label=label,
-            cluster=default_cluster(_LIST.sub(" and ", label)),
+            cluster=cluster_of(label),
             group=f"youtube:{segment.video}",
             split=segment.split,
             licence=LICENCE,
@@ -136,48 +136,42 @@ def _read_table(
     table: Path, segments: dict[str, _Segment], *, names: Mapping[str, str], files: Mapping[str, Path]
 ) -> None:
     """Add the events of one table; of segments without a recording only that they were named."""
-    side = next((side for word, side in _SPLITS.items() if word in table.name.lower()), None)
-    for row in read_csv(table, required=_COLUMNS, delimiter="\t"):
+    side = next((side for word, side in SPLITS.items() if word in table.name.lower()), None)
+    for row in read_csv(table, required=COLUMNS, delimiter="\t"):
         name = row["segment_id"]
         if name not in segments:
-            video, start_ms = _video_and_start(row)
-            segments[name] = _Segment(video=video, path=_path(files, video, start_ms))
+            video, start_ms = video_and_start(row)
+            segments[name] = _Segment(video=video, path=recording_of(files, video, start_ms))
         segment = segments[name]
         segment.split = "test" if "test" in (side, segment.split) else side or segment.split
-        event = _event(row, names)
+        event = event_of(row, names)
         if segment.path is not None:
             segment.events.add(event)
 
 
-def _event(row: TableRow, names: Mapping[str, str]) -> _Event:
-    onset, offset = _seconds(row, "start_time_seconds"), _seconds(row, "end_time_seconds")
-    if not 0 <= onset < offset:
-        raise FlamError(
-            f"{row.place}: an event from {onset:g} to {offset:g} s; it must start at 0 or later, and end then"
-        )
+def event_of(row: TableRow, names: Mapping[str, str]) -> Event:
+    """The event of a row, its label checked; raises FlamError."""
+    onset, offset = row.span("start_time_seconds", "end_time_seconds")
     if row["label"] not in names:
         raise FlamError(f"{row.place}: label {row['label']!r} is not in the table of display names; use AudioSet's own")
-    return _Event(onset, offset, row["label"])
+    return Event(onset, offset, row["label"])
 
 
-def _seconds(row: TableRow, column: str) -> float:
-    try:
-        value = float(row[column])
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise FlamError(f"{row.place}: {column} is {row[column]!r}, must be a number of seconds, as 2.5")
-    return value
+def cluster_of(label: str) -> str:
+    """The cluster of a display name."""
+    return default_cluster(_LIST.sub(" and ", label))
 
 
-def _video_and_start(row: TableRow) -> tuple[str, int]:
+def video_and_start(row: TableRow) -> tuple[str, int]:
+    """The YouTube id and the start in milliseconds that a segment_id is made of; raises FlamError."""
     found = _SEGMENT.fullmatch(row["segment_id"])
     if not found:
         raise FlamError(f"{row.place}: segment_id {row['segment_id']!r} is not a YouTube id, _ and a start in ms")
     return found["video"], int(found["start_ms"])
 
 
-def _path(files: Mapping[str, Path], video: str, start_ms: int) -> Path | None:
+def recording_of(files: Mapping[str, Path], video: str, start_ms: int) -> Path | None:
+    """The recording of a segment among files by their stem, in any of the ways in which they are named."""
     end_ms = start_ms + _SEGMENT_MS
     seconds = [
         f"{video}_{form}".format(start_ms / 1000, end_ms / 1000)
@@ -191,7 +185,7 @@ def _path(files: Mapping[str, Path], video: str, start_ms: int) -> Path | None:
     return None
 
 
-def _display_names(root: Path) -> Mapping[str, str]:
+def display_names(root: Path) -> Mapping[str, str]:
     """The display name of each AudioSet id, by either of the two tables that AudioSet has of them."""
     for folder in _folders(root):
         path = folder / "mid_to_display_name.tsv"
@@ -204,14 +198,15 @@ def _display_names(root: Path) -> Mapping[str, str]:
     raise FlamError(f"{root} has no mid_to_display_name.tsv, which names AudioSet's labels; put it beside the table")
 
 
-def _tables(root: Path) -> Iterator[Path]:
+def tables(root: Path) -> Iterator[Path]:
+    """The tables of strong labels in a folder and the folders in it."""
     for folder in _folders(root):
         for path in visible(folder):
             if path.suffix == ".tsv" and path.is_file():
                 with path.open("rb") as file:
                     header = file.readline(1000).removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace").split("\t")
                 columns = {name.strip() for name in header}
-                if columns >= set(_COLUMNS) and "present" not in columns:  # that of frames has what is absent, too
+                if columns >= set(COLUMNS) and "present" not in columns:  # that of frames has what is absent, too
                     yield path
 
 

@@ -59,7 +59,7 @@ class Listing:
 
     def refuses(self, path: Path, *, origin: str, root: Path) -> bool:
         """Reject a file or folder that leaves `root`, a resolved path, through a link, or whose name is not Unicode."""
-        reason = _why_not(path, origin, root)
+        reason = why_refused(path, origin, root)
         if reason:
             self.rejects.append(Reject(origin=printable(origin), reason=reason, detail=""))
         return bool(reason)
@@ -106,7 +106,8 @@ def visible(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _why_not(path: Path, origin: str, root: Path) -> str:
+def why_refused(path: Path, origin: str, root: Path) -> str:
+    """Why a file or folder below `root`, a resolved path, is not used; empty if it is."""
     if printable(origin) != origin:
         return "name is not Unicode"
     try:

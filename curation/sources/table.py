@@ -7,6 +7,7 @@ label makes one (`default_cluster`).
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,31 @@ class TableRow:
         """A cell without blanks around it; empty where the table has no such column."""
         return self.cells.get(column, "").strip()
 
+    def number(self, column: str, *, what: str = "a number") -> float:
+        """A cell as a finite number; raises FlamError, saying what it should be."""
+        try:
+            value = float(self[column])
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise FlamError(f"{self.place}: {column} is {self[column]!r}, must be {what}, as 2.5")
+        return value
+
+    def seconds(self, column: str) -> float:
+        """A cell as a time; raises FlamError."""
+        return self.number(column, what="a number of seconds")
+
+    def span(self, onset: str, offset: str) -> tuple[float, float]:
+        """The times in two columns, the second after the first; raises FlamError."""
+        return check_span(self.seconds(onset), self.seconds(offset), self.place)
+
+
+def check_span(onset: float, offset: float, place: str) -> tuple[float, float]:
+    """The two times of an event; raises FlamError unless they are a span."""
+    if not 0 <= onset < offset:
+        raise FlamError(f"{place}: an event from {onset:g} to {offset:g} s; it must start at 0 or later, and end then")
+    return onset, offset
+
 
 def read(path: Path) -> Listing:
     """Every row, in the table's order. Paths are relative to the table's folder and stay inside it."""
@@ -49,7 +75,12 @@ def read(path: Path) -> Listing:
 
 
 def read_csv(
-    path: Path, *, required: Sequence[str], delimiter: str = ",", header: Sequence[str] = ()
+    path: Path,
+    *,
+    required: Sequence[str],
+    delimiter: str = ",",
+    header: Sequence[str] = (),
+    may_end_early: bool = False,
 ) -> Iterator[TableRow]:
     """The rows of a UTF-8 table, columns in any order; raises FlamError with file:line.
 
@@ -58,6 +89,7 @@ def read_csv(
         required: columns that it must have.
         delimiter: a comma, or a tab; between tabs quotes are text.
         header: the columns of a table that does not name them itself.
+        may_end_early: whether a row may leave out its last cells, which are empty then.
     """
     reader = csv.reader(
         io.StringIO(_text(path), newline=""),
@@ -72,6 +104,8 @@ def read_csv(
             place = f"{path}:{reader.line_num}"
             if not cells:
                 continue
+            if may_end_early:
+                cells += [""] * (len(header) - len(cells))
             if len(cells) != len(header):
                 raise FlamError(
                     f"{place}: {len(cells)} cells under {len(header)} columns; quote cells that hold a separator"
