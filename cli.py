@@ -16,6 +16,7 @@ from cli_print import (
     print_captioned,
     print_estimate,
     print_found,
+    print_imported,
     print_json,
     print_metrics,
     print_simulated,
@@ -203,6 +204,51 @@ def render(
 
     report = write_audio(data, bank=bank, split=split, num=num, workers=workers)
     talk.print(f"{report.num_rendered} soundscapes rendered, {report.num_there} were there, in {data / 'audio'}")
+
+
+@app.command("import")
+def import_(
+    kind: Annotated[
+        Literal[
+            "desed",
+            "audioset-strong",
+            "urban-sed",
+            "maestro",
+            "audiogrounding",
+            "esc50",
+            "urbansound8k",
+            "vggsound",
+            "audiocaps",
+            "clotho",
+            "finelap",
+        ],
+        typer.Argument(metavar="KIND", help="Which set it is, or in whose format."),
+    ],
+    path: Annotated[Path, typer.Argument(help="Folder that it was unpacked to, or a file of its labels.")],
+    out: Annotated[Path, typer.Option(help="Dataset folder.")],
+    audio: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Its recordings, if they are not below PATH.")
+    ] = None,
+    split: Annotated[
+        Literal["train", "valid", "test"] | None, typer.Option(help="Of all clips; else the set's own.")
+    ] = None,
+    annotation: Annotated[
+        Literal["closed", "open", "none"] | None,
+        typer.Option(help="closed: each clip lists all of its sounds; else as docs/data.md says of the set."),
+    ] = None,
+) -> None:
+    """Take a published set as a dataset: its labels, its captions, and its recordings by links.
+
+    KIND is desed, audioset-strong, urban-sed, maestro, audiogrounding, esc50, urbansound8k, vggsound, audiocaps,
+    clotho or finelap, each in the layout in which it is published: docs/data.md says what is taken from it.
+
+    Example: flam-cli import desed dcase/dataset --out desed
+
+    All of ESC-50 to test on: flam-cli import esc50 ESC-50-master --split test --out esc50
+    """
+    from curation.imports.importing import import_set
+
+    print_imported(import_set(kind, path, out, audio=audio, split=split, annotation=annotation), out)
 
 
 def _show_prompt(style: str | None) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from curation.bank import BankReport
     from curation.caption import Estimate
     from curation.caption_run import CaptionReport
+    from curation.imports.report import ImportReport
     from curation.llm_phrases import AskReport
     from curation.simulate import SimulateReport
     from training.detect import Detection
@@ -55,6 +56,30 @@ def print_simulated(report: "SimulateReport", out: Path) -> None:
         talk.print(f"{report.num_masked} planned events were masked by others and left out")
     splits = ", ".join(f"{count} {name}" for name, count in sorted(report.splits.items())) or "none"
     talk.print(f"{report.num_soundscapes} soundscapes in {out}; new: {splits}, with {report.num_events} events")
+
+
+def print_imported(report: "ImportReport", out: Path) -> None:
+    """What was taken of a set, and what wasn't."""
+    if not report.is_new:
+        talk.print(f"{out} holds this import already", markup=False)
+        return
+    for note in report.notes:
+        talk.print(note, markup=False)
+    for reason, names in report.rejects_by_reason().items():
+        first = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        talk.print(f"{len(names)} recordings not used: {reason}: {first}", markup=False)
+    if report.rejects:
+        talk.print(f"all of them: {out / 'rejects.parquet'}", markup=False)
+    if report.num_beyond:
+        talk.print(f"{report.num_beyond} events begin after the end of their recording and were left out")
+    if report.num_copied:
+        talk.print(f"{report.num_copied} recordings were copied, not linked: {report.why_copied}", markup=False)
+    splits = ", ".join(f"{count} {name}" for name, count in sorted(report.splits.items()))
+    talk.print(
+        f"{report.num_soundscapes} soundscapes in {out}: {splits}; {report.num_events} events, "
+        f"{report.num_captions} captions",
+        markup=False,
+    )
 
 
 def print_asked(report: "AskReport") -> None:

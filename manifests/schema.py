@@ -139,7 +139,7 @@ class Caption:
     style: str
     cluster: str  # of the sound that a phrase is about; empty for a caption of the whole
     text: str
-    via: str  # template | openai
+    via: str  # template | openai | import, of a set that has captions
     model: str  # empty for templates
     prompt_hash: str  # empty for templates
     checks: list[Check]

@@ -31,8 +31,8 @@ from training.model import FlamModel
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
-    "demo", "bank", "simulate", "render", "caption", "phrases", "train", "evaluate", "compare", "score", "detect",
-    "stats", "validate",
+    "demo", "bank", "simulate", "render", "import", "caption", "phrases", "train", "evaluate", "compare", "score",
+    "detect", "stats", "validate",
 ]  # fmt: skip
 TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
@@ -69,7 +69,7 @@ def recording(data: DatasetFolder) -> Path:
 
 
 def test_the_commands_are_just_these() -> None:
-    assert [command.callback.__name__ for command in cli.app.registered_commands] == COMMANDS
+    assert [command.name or command.callback.__name__ for command in cli.app.registered_commands] == COMMANDS
 
 
 def test_the_options_are_just_these() -> None:
@@ -88,6 +88,7 @@ def test_the_options_are_just_these() -> None:
             "--workers",
         ],
         "render": ["--bank", "--num", "--split", "--workers"],
+        "import": ["--annotation", "--audio", "--out", "--split"],
         "caption": [
             "--base-url", "--batch", "--concurrency", "--dry-run", "--limit", "--max-answer-tokens", "--max-cost",
             "--max-tokens-total", "--model", "--name", "--no-batch", "--no-dry-run", "--per-request", "--price",

@@ -36,7 +36,7 @@ def test_every_command_is_in_the_readme() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     for command in cli.app.registered_commands:
         assert command.callback is not None
-        name = command.callback.__name__
+        name = command.name or command.callback.__name__
         assert f"flam-cli {name}" in text or f"make {name}" in text
 
 

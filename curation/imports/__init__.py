@@ -1,0 +1,1 @@
+"""Published sets as datasets, to train on and to evaluate with: a reader for each, and one writer."""
