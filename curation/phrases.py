@@ -63,7 +63,7 @@ def make_phrases(data: Path) -> PhraseTable:
     """Write a dataset's phrase table, unless the one that is there is the same."""
     folder = DatasetFolder.open(data)
     table = phrase_table(labels_of(folder.soundscape_shards()), SourcesFolder(data).load())
-    if _there(folder) != table.phrases:
+    if _there(folder) != table.phrases and (table.phrases or folder.phrases_path.exists()):  # none of no labels
         write_rows(folder.phrases_path, table.phrases, Phrase)
     return table
 

@@ -189,6 +189,8 @@ def evaluate(
     """
     soundscapes = split_soundscapes(folder, split, limit=limit)
     captions = _captions(folder, caption_set, soundscapes) if caption_set is not None else None
+    if captions is not None and not any(soundscape.events for soundscape in soundscapes):
+        return _of_captions(detector, folder, soundscapes, captions, work=work)
     scored = collect_scores(detector, folder, soundscapes, trained=trained, work=work)
     weights = clip_weights(len(soundscapes), num=num_replicates)
     known = {query.cluster for query in scored.labels} if trained.clusters is None else set(trained.clusters)
@@ -223,6 +225,32 @@ def evaluate(
         curves=found.curves if found else {},
         calibration=calibrated,
         strata=strata(scored, soundscapes),
+    )
+
+
+def _of_captions(
+    detector: Detector,
+    folder: DatasetFolder,
+    soundscapes: Sequence[Soundscape],
+    captions: Sequence[tuple[int, str]],
+    *,
+    work: Path | None,
+) -> Evaluation:
+    """Of a split in which no sound has a label: retrieval is all that can be measured."""
+    scored = collect_scores(detector, folder, soundscapes, work=work, needs_events=False)
+    metrics = _retrieval(detector, scored, captions, clip_weights(len(soundscapes)))
+    return Evaluation(
+        split=soundscapes[0].split,
+        num_soundscapes=len(soundscapes),
+        soundscapes=soundscapes_digest(soundscapes),
+        num_labels=0,
+        labels_left_out={},
+        threshold=None,
+        metrics={name: metrics[name] for name in TITLES if name in metrics},
+        labels=[],
+        scored=scored,
+        curves={},
+        calibration=calibration(scored.scores, scored.truth),
     )
 
 

@@ -100,6 +100,7 @@ def collect_scores(
     *,
     trained: Trained = UNTRAINED,
     work: Path | None = None,
+    needs_events: bool = True,
 ) -> ScoredSplit:
     """Scores and truth of soundscapes for every cluster that occurs in them as an event.
 
@@ -110,11 +111,15 @@ def collect_scores(
         trained: what the detector was trained with; it is asked for other wordings of these too.
         work: a folder for the scores, which stay there, and from which a run that was stopped goes on; None holds
             them in memory.
+        needs_events: refuse soundscapes without any event: there is nothing to ask for, only embeddings to take.
     """
     phrases = folder.phrases() if folder.phrases_path.exists() else []
     queries = split_queries(soundscapes, phrases, trained)
-    if not queries:
-        raise FlamError(f"the {len(soundscapes)} soundscapes of {folder.root} to evaluate hold no event to look for")
+    if needs_events and not queries:
+        raise FlamError(
+            f"the {len(soundscapes)} soundscapes of {folder.root} to evaluate hold no event to look for; "
+            "give --captions if they have some: these are measured by retrieval"
+        )
     texts = [query.phrase for query in queries]
     identity = _identity(detector, soundscapes, queries)
     scores, embeddings, num_done = _begun(queries, soundscapes, detector.hop, work, identity)

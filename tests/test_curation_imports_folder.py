@@ -21,6 +21,8 @@ from curation.imports import writer
 from curation.imports.importing import import_set
 from evaluation.evaluate import evaluate
 from evaluation.queries import split_queries
+from evaluation.report import write_report
+from manifests.captions import caption_texts
 from manifests.errors import FlamError
 from manifests.frames import frame_labels
 from manifests.store import DatasetFolder
@@ -77,6 +79,39 @@ def test_what_a_set_does_not_annotate_is_not_scored(tmp_path):
     write_finelap(tmp_path / "set")
     import_set("finelap", tmp_path / "set", tmp_path / "data")
     assert oracle_scores(tmp_path / "data", split="test", names=FRAMES) == dict.fromkeys(FRAMES)
+
+
+class CaptionOracle(Oracle):
+    """Knows which captions are of which recording."""
+
+    def __init__(self, folder: DatasetFolder, captions: str) -> None:
+        super().__init__(folder)
+        self.order = [row.soundscape_id for row in folder.soundscapes()]
+        self.clip = {text: name for name, text in caption_texts(folder, captions)}
+
+    def hear(self, path, phrases):
+        row = self.rows[path.relative_to(self.root).as_posix()]
+        frames = round(row.duration / self.hop)
+        return np.zeros((frames, len(phrases)), np.float32), np.eye(8)[self.order.index(row.soundscape_id)]
+
+    def caption_embeddings(self, captions):
+        return np.eye(8)[[self.order.index(self.clip[text]) for text in captions]]
+
+
+@pytest.mark.parametrize("kind", ["audiocaps", "clotho"])
+def test_captions_alone_are_measured_by_retrieval(tmp_path, kind):
+    TREES[kind](tmp_path / "set")
+    import_set(kind, tmp_path / "set", tmp_path / "data", split="test")
+    folder, work = DatasetFolder(tmp_path / "data"), tmp_path / "work"
+    detector = CaptionOracle(folder, kind)
+    for _ in range(2):  # the second takes the embeddings that the first left
+        result = evaluate(detector, folder, caption_set=kind, work=work)
+        assert len(result.metrics) == 8
+        assert {round(metric.value, 9) for name, metric in result.metrics.items() if "recall" in name} == {1.0}
+        assert result.value("text_to_audio_map_at_10") == 1.0
+        write_report(work, result, folder)
+    with pytest.raises(FlamError, match="hold no event to look for; give --captions"):
+        evaluate(detector, folder)
 
 
 def test_an_imported_set_gets_captions_and_keeps_its_own(tmp_path):
