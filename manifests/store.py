@@ -125,7 +125,7 @@ class DatasetFolder:
         raise FlamError(f"{path} is missing, but soundscape {soundscape.soundscape_id} names it; {self._how_to_mend()}")
 
     def _how_to_mend(self) -> str:
-        return f"run `flam-cli render {self.root}`" if self.is_virtual() else "simulate again"
+        return f"run `flam-cli render {self.root}`" if self.is_virtual() else "simulate or import again"
 
     def is_virtual(self) -> bool:
         """Whether the dataset is made of plans: audio is rendered from its bank when it is read."""

@@ -320,6 +320,14 @@ def test_a_path_that_is_not_there_is_named(tmp_path):
         import_set("desed", tmp_path, tmp_path / "data", audio=tmp_path / "gone")
 
 
+def test_a_folder_above_the_set_says_nothing_of_the_split(tmp_path):
+    write_text(tmp_path / "test/set/metadata.jsonl", '{"audio_id": "a.wav", "caption": "A dog barks."}')
+    write_sound(tmp_path / "test/set/a.wav")
+    with pytest.raises(FlamError, match=r"which split a\.wav is in; say it by --split"):
+        import_set("finelap", tmp_path / "test/set", tmp_path / "data")
+    assert import_set("finelap", tmp_path / "test", tmp_path / "data").splits == {"test": 1}
+
+
 def test_events_after_the_end_of_their_recording_are_counted(tmp_path):
     write_text(tmp_path / "set/public.tsv", DESED, "a.wav\t3.0\t9.0\tDog", "a.wav\t4.0\t5.0\tCat")
     write_sound(tmp_path / "set/a.wav")

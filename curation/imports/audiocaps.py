@@ -19,7 +19,7 @@ _COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 def read(path: Path, recordings: Recordings) -> PublishedSet:
     """Every clip with its captions; nothing says when what they tell of is heard."""
     clips: dict[tuple[str, int], Clip] = {}
-    for table in label_files(path, "*.csv"):
+    for table in label_files(path, "train.csv", "val.csv", "test.csv"):
         for row in read_csv(table, required=_COLUMNS):
             key = row["youtube_id"], round(1000 * row.seconds("start_time"))
             if key not in clips:
@@ -27,7 +27,7 @@ def read(path: Path, recordings: Recordings) -> PublishedSet:
                 clips[key] = Clip(
                     name="{}_{}".format(*key),
                     recording=recordings.checked(file) if file else NOT_THERE,
-                    split=side_of(table, SIDES),
+                    split=side_of(table, SIDES, root=path),
                     annotation="none",
                 )
             clips[key].captions += texts_of(row["caption"], place=row.place, what="caption")

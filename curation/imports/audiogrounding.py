@@ -19,10 +19,10 @@ SIDES: dict[str, Split] = {"train": "train", "val": "valid", "test": "test"}
 def read(path: Path, recordings: Recordings) -> PublishedSet:
     """Every recording with all of its captions; each phrase is a label. What no phrase tells of may be heard, too."""
     clips = PhraseClips(recordings)
-    for file in label_files(path, "*.json"):
+    for file in label_files(path, "train.json", "val.json", "test.json"):
         items = read_json_labels(file)
         if not isinstance(items, list):
             raise FlamError(f"{file}: must hold a list of captions with their phrases; use AudioGrounding's own file")
         for number, item in enumerate(items, 1):
-            clips.add(item, place=f"{file}: item {number}", split=side_of(file, SIDES), caption="tokens")
+            clips.add(item, place=f"{file}: item {number}", split=side_of(file, SIDES, root=path), caption="tokens")
     return PublishedSet(clips=clips.all())

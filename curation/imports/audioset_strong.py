@@ -26,7 +26,7 @@ def read(path: Path, recordings: Recordings) -> PublishedSet:
     clips: dict[str, Clip] = {}
     videos: dict[str, str] = {}
     for table in tables:
-        side = side_of(table, published.SPLITS)
+        side = side_of(table, published.SPLITS, root=path)
         for row in read_csv(table, required=published.COLUMNS, delimiter="\t"):
             name = row["segment_id"]
             if name not in clips:

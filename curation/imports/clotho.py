@@ -26,7 +26,7 @@ def read(path: Path, recordings: Recordings) -> PublishedSet:
             clip = Clip(
                 name=Path(row["file_name"]).stem,
                 recording=recordings.find(row["file_name"], near=near),
-                split=side_of(table, SIDES),
+                split=side_of(table, SIDES, root=path),
                 annotation="none",
                 captions=texts_of(texts, place=row.place, what="captions"),
             )

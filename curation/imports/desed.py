@@ -42,7 +42,7 @@ def _columns(table: Path) -> set[str]:
 
 def _read_table(table: Path, clips: dict[tuple[str, str], Clip], recordings: Recordings, root: Path) -> None:
     near = table.with_suffix("").relative_to(root) if table != root else Path(table.parent.name) / table.stem
-    split = side_of(table, SIDES)
+    split = side_of(table, SIDES, root=root)
     for row in read_csv(table, required=_COLUMNS, delimiter="\t", may_end_early=True):
         key = (str(near), row["filename"])
         if key not in clips:

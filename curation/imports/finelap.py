@@ -30,5 +30,5 @@ def read(path: Path, recordings: Recordings) -> PublishedSet:
             place = f"{file}:{number}"
             if line.strip():
                 item = read_json_labels(file, line, place=place)
-                clips.add(item, place=place, split=side_of(file, SIDES), caption="caption")
+                clips.add(item, place=place, split=side_of(file, SIDES, root=path), caption="caption")
     return PublishedSet(clips=clips.all())

@@ -27,7 +27,7 @@ def read(path: Path, recordings: Recordings) -> PublishedSet:
         Clip(
             name=file.stem,
             recording=recordings.find(file.stem, near=file.parent.name.removeprefix("soft_labels_")),
-            split=side_of(file, SIDES),
+            split=side_of(file, SIDES, root=path),
             annotation="closed",
             spans=list(_spans(file)),
         )

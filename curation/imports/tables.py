@@ -25,9 +25,16 @@ def label_files(path: Path, *patterns: str) -> list[Path]:
     return found
 
 
-def side_of(path: Path, sides: Mapping[str, Split]) -> Split | None:
-    """The split that a word in a file's name, or else in that of its folder or the one above, stands for."""
-    for part in (path.stem, *reversed(path.parent.parts[-2:])):
+def side_of(file: Path, sides: Mapping[str, Split], *, root: Path) -> Split | None:
+    """The split that a word in a file's name stands for, or else one in those of its folders, the nearest first.
+
+    Args:
+        file: of labels.
+        sides: by a word.
+        root: what the user gave: folders above it say nothing. Of a single file the two above it are looked at.
+    """
+    folders = file.parent.parts[-2:] if file == root else (root.resolve().name, *file.relative_to(root).parent.parts)
+    for part in (file.stem, *reversed(folders)):
         for word in re.findall(r"[a-z]+", part.lower()):
             if word in sides:
                 return sides[word]

@@ -29,7 +29,7 @@ def read(path: Path, recordings: Recordings) -> PublishedSet:
         Clip(
             name=file.stem,
             recording=recordings.find(file.stem, near=file.parent.name),
-            split=side_of(file, SIDES),
+            split=side_of(file, SIDES, root=root),
             annotation="closed",
             spans=list(_jams(file) if file.suffix == ".jams" else _text(file)),
             licence=LICENCE,
