@@ -190,7 +190,8 @@ def evaluate(
     soundscapes = split_soundscapes(folder, split, limit=limit)
     captions = _captions(folder, caption_set, soundscapes) if caption_set is not None else None
     if captions is not None and not any(soundscape.events for soundscape in soundscapes):
-        return _of_captions(detector, folder, soundscapes, captions, work=work)
+        weights = clip_weights(len(soundscapes), num=num_replicates)
+        return _of_captions(detector, folder, soundscapes, captions, weights, work=work)
     scored = collect_scores(detector, folder, soundscapes, trained=trained, work=work)
     weights = clip_weights(len(soundscapes), num=num_replicates)
     known = {query.cluster for query in scored.labels} if trained.clusters is None else set(trained.clusters)
@@ -233,12 +234,13 @@ def _of_captions(
     folder: DatasetFolder,
     soundscapes: Sequence[Soundscape],
     captions: Sequence[tuple[int, str]],
+    weights: Float[np.ndarray, "replicate clip"],
     *,
     work: Path | None,
 ) -> Evaluation:
     """Of a split in which no sound has a label: retrieval is all that can be measured."""
     scored = collect_scores(detector, folder, soundscapes, work=work, needs_events=False)
-    metrics = _retrieval(detector, scored, captions, clip_weights(len(soundscapes)))
+    metrics = _retrieval(detector, scored, captions, weights)
     return Evaluation(
         split=soundscapes[0].split,
         num_soundscapes=len(soundscapes),
@@ -251,6 +253,8 @@ def _of_captions(
         scored=scored,
         curves={},
         calibration=calibration(scored.scores, scored.truth),
+        strata={},
+        post=PostProcessing(),
     )
 
 
