@@ -13,7 +13,7 @@ from scored_arrays import frame_scores, scorer_tables, truth_of_spans
 from sed_scores_eval import intersection_based
 from test_evaluation_metrics import random_spans
 
-from evaluation.psds import PSDS1, PSDS1_A, PSDS2, area, detection_scores, psds, rocs_of
+from evaluation.psds import PSDS1, PSDS1_A, PSDS2, area, detection_scores, measure, psds
 from evaluation.truth import Truth, clipped
 from manifests.errors import FlamError
 
@@ -40,7 +40,7 @@ def test_psds_equals_sed_scores_eval(seed, hop):
     for variant, criteria, spread in ((PSDS1, seventy, 1.0), (PSDS1_A, seventy, 0.0), (PSDS2, ten, 1.0)):
         expected, per_label, *_ = intersection_based.psds(*tables, **criteria, alpha_st=spread, **common)
         wide = dataclasses.replace(variant, max_false_alarms=2000.0)
-        rocs = rocs_of(scores, truth, wide)
+        rocs = measure(scores, truth, wide).rocs
         assert psds(list(rocs.values()), wide) == pytest.approx(expected, abs=1e-9)
         assert expected > 0.01 or spread
         found = {scores.labels[label]: area(roc, wide) for label, roc in rocs.items()}
