@@ -138,8 +138,7 @@ def test_the_model_learns_twenty_soundscapes_nearly_by_heart(toy_dataset: Datase
     train(toy_dataset.root, tmp_path / "untrained", config.model_copy(update={"steps": 0}))
     assert frame_f1(Detector.load(tmp_path / "untrained"), toy_dataset) < 0.6
     result = evaluate(detector, toy_dataset, split="test", caption_set="template")
-    assert result.auroc_active.macro is not None
-    assert result.auroc_active.macro > 0.95
+    assert (result.value("auroc_active") or 0.0) > 0.95
 
 
 def frame_f1(detector: Detector, folder: DatasetFolder) -> float:
