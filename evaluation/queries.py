@@ -78,7 +78,7 @@ def split_queries(
                 own.setdefault(row.cluster, row.phrase)
             if row.cluster in (trained.clusters or ()) and normalised(row.phrase) not in heard:
                 wordings.setdefault(row.cluster, {})[normalised(row.phrase)] = row.phrase
-            if trained is not UNTRAINED:
+            if trained.clusters is not None:
                 near_misses.setdefault(row.cluster, {}).update((normalised(text), text) for text in row.near_misses)
     queries = [
         Query(cluster=cluster, label=label, phrase=own.get(cluster) or label_words(label))
