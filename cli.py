@@ -15,6 +15,7 @@ from cli_print import (
     print_bank,
     print_captioned,
     print_estimate,
+    print_exported,
     print_found,
     print_imported,
     print_json,
@@ -406,6 +407,30 @@ def phrases(  # noqa: PLR0913 - as above
         print_json(phrases_json(table))
     else:
         Console().print(phrases_view(table))
+
+
+@app.command()
+def export(
+    data: Annotated[Path, typer.Argument(help="Dataset folder with captions.")],
+    out: Annotated[Path, typer.Option(help="Folder for the hub.")],
+    captions: Annotated[
+        str, typer.Option(help="Caption sets to publish, each perhaps with a style: template,qwen3/terse.")
+    ] = "template",
+    bank: BankOf = None,
+) -> None:
+    """Write a dataset for the Hugging Face hub: audio, captions and phrases in Parquet. Run it again to go on.
+
+    The columns are FineLAP-100k's and a few more; `flam-cli import finelap` reads them again.
+
+    Example: flam-cli export data --out hub
+
+    Then upload the folder, or, in Python: datasets.load_dataset("hub")
+    """
+    from curation.export import export as write_files
+    from manifests.store import DatasetFolder
+
+    report = write_files(DatasetFolder.open(data, render=_render_of(data, bank)), out, captions=captions)
+    print_exported(report, out)
 
 
 @app.command()

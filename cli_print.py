@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from curation.bank import BankReport
     from curation.caption import Estimate
     from curation.caption_run import CaptionReport
+    from curation.export import ExportReport
     from curation.imports.report import ImportReport
     from curation.llm_phrases import AskReport
     from curation.simulate import SimulateReport
@@ -56,6 +57,15 @@ def print_simulated(report: "SimulateReport", out: Path) -> None:
         talk.print(f"{report.num_masked} planned events were masked by others and left out")
     splits = ", ".join(f"{count} {name}" for name, count in sorted(report.splits.items())) or "none"
     talk.print(f"{report.num_soundscapes} soundscapes in {out}; new: {splits}, with {report.num_events} events")
+
+
+def print_exported(report: "ExportReport", out: Path) -> None:
+    """What is there for others."""
+    splits = ", ".join(f"{count} {name}" for name, count in report.splits.items())
+    files = f"{report.num_files} files, {report.num_bytes / 1e6:.0f} MB"
+    talk.print(f"{report.splits.total()} soundscapes ({splits}) in {out}: {files}", markup=False)
+    if report.num_without_caption:
+        talk.print(f"{report.num_without_caption} of them have no caption in the chosen sets")
 
 
 def print_imported(report: "ImportReport", out: Path) -> None:

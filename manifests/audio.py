@@ -121,22 +121,26 @@ def write(path: Path, samples: Int16[np.ndarray, " sample"], sample_rate: int) -
                 file.setparams((1, 2, sample_rate, len(samples), "NONE", ""))
                 file.writeframesraw(np.ascontiguousarray(samples, "<i2").data)
         else:
-            path.write_bytes(_compressed(samples, sample_rate, path.suffix.removeprefix(".")))
+            sound = Recording(samples=samples, sample_rate=sample_rate, name=str(path))
+            path.write_bytes(encoded(sound, path.suffix.removeprefix(".")))
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise FlamError(f"cannot write {path}: {_reason(error)}; what was finished before is kept") from None
 
 
-def _compressed(samples: Int16[np.ndarray, " sample"], sample_rate: int, name: str) -> bytes:
-    """A file's content. libsndfile writes hundreds of pieces, waits for the disk, and calls every error of it alike."""
+def encoded(sound: Recording, name: str) -> bytes:
+    """The content of a file of the format `name`, as "flac", without loss.
+
+    libsndfile writes hundreds of pieces, waits for the disk, and calls every error of it alike: it writes to memory.
+    """
     settings = {"format": name, "subtype": "PCM_16", "compression_level": _FLAC_LEVEL}
     try:
         with os.fdopen(os.memfd_create(name), "w+b", buffering=0) as file:
-            soundfile.write(file.fileno(), samples, sample_rate, closefd=False, **settings)
+            soundfile.write(file.fileno(), sound.samples, sound.sample_rate, closefd=False, **settings)
             file.seek(0)
             return file.read()
     except (AttributeError, OSError, soundfile.SoundFileError):  # there is none, or none so large
         content = io.BytesIO()  # a Python call for each piece: slower
-        soundfile.write(content, samples, sample_rate, **settings)
+        soundfile.write(content, sound.samples, sound.sample_rate, **settings)
         return content.getvalue()
 
 

@@ -37,6 +37,15 @@ def caption_texts(folder: DatasetFolder, choice: str) -> Iterator[tuple[str, str
             raise FlamError(f"captions {name!r} of {folder.root} have no style {style!r}, only {there}")
 
 
+def event_phrases(folder: DatasetFolder, choice: str) -> Iterator[tuple[str, str, str]]:
+    """(soundscape id, cluster, text) of the phrases for single sounds in the sets that are chosen whole."""
+    for name, style in _chosen(folder, choice):
+        for path in () if style else folder.caption_shards(name):
+            table = read_table(path, Caption).select(["soundscape_id", "cluster", "text"])
+            table = table.filter(pc.not_equal(table["cluster"], ""))
+            yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
+
+
 def _texts(table: pa.Table) -> Iterator[tuple[str, str]]:
     return zip(table["soundscape_id"].to_pylist(), table["text"].to_pylist(), strict=True)
 

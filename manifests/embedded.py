@@ -33,7 +33,7 @@ _BATCH_BYTES = 32 << 20  # of audio that is written at once: a table of few rows
 _PAGE_BYTES = 512 << 10  # at least: what is copied into a page of few soundscapes stays in the processor's cache
 _HEADER_BYTES = 44
 _AUDIO_FIELDS = [pa.field("bytes", pa.binary()), pa.field("path", pa.string())]
-_AUDIO = pa.struct(_AUDIO_FIELDS)
+AUDIO = pa.struct(_AUDIO_FIELDS)  # as `datasets.Audio` stores it
 Pcm = Int16[np.ndarray, " sample"]
 Bytes = UInt8[np.ndarray, " byte"]
 
@@ -75,10 +75,10 @@ class ShardWriter:
         self._writer.close()
 
     def _write_batch(self) -> None:
-        audio = pa.chunked_array(self._sounds, _AUDIO)
+        audio = pa.chunked_array(self._sounds, AUDIO)
         labels = to_table(self._rows, Soundscape)
         self._checksums.append((len(labels), digest.checksum(labels)))
-        table = labels.append_column(pa.field(COLUMN, _AUDIO), audio)
+        table = labels.append_column(pa.field(COLUMN, AUDIO), audio)
         table = table.replace_schema_metadata(_schema().metadata)
         self._writer.write_table(table, row_group_size=-(-_GROUP_BYTES * len(self._rows) // self._bytes))
         self._rows, self._sounds, self._bytes = [], [], 0
@@ -148,10 +148,14 @@ def _wav_header(num_samples: int, sample_rate: int) -> bytes:
 
 @functools.cache
 def _schema() -> pa.Schema:
-    plain = arrow_schema(Soundscape).append(pa.field(COLUMN, _AUDIO))
-    features = {field.name: _feature(field.type) for field in plain}
-    features[COLUMN] = {"_type": "Audio"}
-    return plain.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    return with_audio(arrow_schema(Soundscape))
+
+
+def with_audio(plain: pa.Schema) -> pa.Schema:
+    """The schema with the column of audio, and with metadata that say to `datasets` what each column is."""
+    schema = plain.append(pa.field(COLUMN, AUDIO))
+    features = {field.name: _feature(field.type) for field in plain} | {COLUMN: {"_type": "Audio"}}
+    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def _feature(arrow_type: pa.DataType) -> Any:

@@ -31,8 +31,8 @@ from training.model import FlamModel
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
-    "demo", "bank", "simulate", "render", "import", "caption", "phrases", "train", "evaluate", "compare", "score",
-    "detect", "stats", "validate",
+    "demo", "bank", "simulate", "render", "import", "caption", "phrases", "export", "train", "evaluate", "compare",
+    "score", "detect", "stats", "validate",
 ]  # fmt: skip
 TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
@@ -98,6 +98,7 @@ def test_the_options_are_just_these() -> None:
             "--base-url", "--concurrency", "--corrections", "--csv", "--json", "--max-answer-tokens", "--model",
             "--ontology", "--prompt", "--timeout", "--via",
         ],
+        "export": ["--bank", "--captions", "--out"],
         "train": [
             "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--learning-rate",
             "--masked-weight", "--out", "--seed", "--steps",
@@ -362,6 +363,14 @@ def test_a_run_of_more_templates_than_answers_says_why_and_one_without_answers_f
         _, told = invoke(*command)
     assert bool(re.search(f"warning: .*{said}", told)) == (said is not None)
     assert ("warning" in told) == (said is not None)
+
+
+def test_export_writes_for_the_hub_and_says_what_is_there(data: DatasetFolder, tmp_path: Path) -> None:
+    _, told = invoke("export", data.root, "--out", tmp_path / "hub")
+    assert f"12 soundscapes (6 train, 2 valid, 4 test) in {tmp_path / 'hub'}: 3 files" in told.replace("\n", " ")
+    wrong = as_process("export", data.root, "--out", tmp_path / "other", "--captions", "gpt")
+    assert "has no captions 'gpt' (there: template)" in wrong.stderr
+    assert not (tmp_path / "other").exists()
 
 
 def test_validate_finds_what_is_broken(data: DatasetFolder, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curation.imports.parquet import Embedded
 from manifests.schema import Annotation, Split
 
 
@@ -21,7 +22,7 @@ class Clip:
     """One recording of a set with all that the set says of it."""
 
     name: str  # by which the set knows it
-    recording: Path | str  # the file, or why there is none
+    recording: Path | Embedded | str  # the file, or why there is none
     split: Split | None  # None: the set has no splits
     annotation: Annotation
     spans: list[LabelledSpan] = field(default_factory=list)

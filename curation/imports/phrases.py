@@ -4,6 +4,7 @@ from pathlib import PurePath
 from typing import Any
 
 from curation.imports.clip import Clip, LabelledSpan
+from curation.imports.parquet import Embedded
 from curation.imports.recordings import Recordings
 from curation.imports.tables import spans_of, texts_of
 from manifests.errors import FlamError
@@ -21,7 +22,9 @@ class PhraseClips:
         """In the order in which they were named first."""
         return list(self._clips.values())
 
-    def add(self, item: Any, *, place: str, split: Split | None, caption: str) -> None:
+    def add(
+        self, item: Any, *, place: str, split: Split | None, caption: str, recording: Embedded | None = None
+    ) -> None:
         """Take one object; raises FlamError.
 
         Args:
@@ -29,6 +32,7 @@ class PhraseClips:
             place: for messages.
             split: of the recording.
             caption: what the key of captions is.
+            recording: the recording, where it is not looked for by its name.
         """
         audio_id = item.get("audio_id") if isinstance(item, dict) else None
         if not isinstance(audio_id, str) or not audio_id.strip():
@@ -40,7 +44,7 @@ class PhraseClips:
         if audio_id not in self._clips:
             self._clips[audio_id] = Clip(
                 name=audio_id,
-                recording=self.recordings.find(where, near=PurePath(where).parent),
+                recording=recording or self.recordings.find(where, near=PurePath(where).parent),
                 split=split,
                 annotation="open" if phrases else "none",
             )
@@ -55,6 +59,9 @@ def _spans(phrase: Any, place: str) -> list[LabelledSpan]:
     text = phrase.get("phrase") if isinstance(phrase, dict) else None
     if not isinstance(text, str) or not text.strip():
         raise FlamError(f"{place}: each of phrases must be an object with a phrase and its segments")
-    label = " ".join(text.split())
+    label, cluster = phrase.get("label") or text, phrase.get("cluster") or ""
+    if not isinstance(label, str) or not isinstance(cluster, str):
+        raise FlamError(f"{place}: label and cluster of a phrase must be texts")
+    label = " ".join(label.split())
     spans = spans_of(phrase.get("segments") or [], place=place)
-    return [LabelledSpan(label=label, onset=onset, offset=offset) for onset, offset in spans]
+    return [LabelledSpan(label=label, cluster=cluster, onset=onset, offset=offset) for onset, offset in spans]

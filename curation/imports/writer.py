@@ -4,8 +4,12 @@ import os
 import shutil
 from pathlib import Path
 
+import soundfile
+
 from curation.imports.card import write_card
 from curation.imports.clip import Clip, LabelledSpan
+from curation.imports.parquet import Embedded
+from curation.imports.recordings import NOT_THERE
 from curation.imports.report import ImportReport
 from curation.phrases import write_phrases
 from curation.sources.listing import Reject, default_cluster
@@ -29,24 +33,38 @@ class Writer:
 
     def add(self, clip: Clip) -> None:
         """Read a clip's recording to its end, and link it into the dataset; it is a reject if that can't be."""
-        if isinstance(clip.recording, str):
-            self._reject(clip, reason=clip.recording)
+        recording = clip.recording
+        extracted = self.folder.root / ".extracted"
+        if isinstance(recording, Embedded):
+            recording = self._extract(recording, extracted)
+        if isinstance(recording, str):
+            self._reject(clip, reason=recording)
             return
         try:
-            sample_rate, num_samples = _measured(clip.recording)
+            self._add(clip, recording)
         except AudioError as error:
             self._reject(clip, reason="not readable as sound", detail=error.reason)
-            return
+        finally:
+            extracted.unlink(missing_ok=True)
+
+    def _add(self, clip: Clip, recording: Path) -> None:
+        sample_rate, num_samples, ending = _measured(recording)
         index = self.report.num_soundscapes
-        ending = clip.recording.suffix.lower() or ".wav"
-        audio_path = f"audio/{index // SHARD_SIZE:05d}/{index:08d}{ending}"
-        self._link(clip.recording, self.folder.root / audio_path)
+        audio_path = f"audio/{index // SHARD_SIZE:05d}/{index:08d}{recording.suffix.lower() or ending}"
+        self._link(recording, self.folder.root / audio_path)
         self._rows.append(self._row(clip, audio_path, sample_rate, num_samples))
         self._captions += _captions(clip)
         self.report.num_soundscapes += 1
         self.report.splits[str(clip.split)] += 1
         if len(self._rows) == SHARD_SIZE:
             self._flush()
+
+    def _extract(self, recording: Embedded, path: Path) -> Path | str:
+        content = recording.content()
+        if content is None:
+            return NOT_THERE
+        path.write_bytes(content)
+        return path
 
     def finish(self) -> None:
         """Write what is left: the last shards, the phrases of all labels, rejects and the card."""
@@ -111,15 +129,15 @@ class Writer:
         )
 
 
-def _measured(path: Path) -> tuple[int, int]:
-    """Sample rate in Hz and number of samples of a recording that was read to its end; raises AudioError."""
+def _measured(path: Path) -> tuple[int, int, str]:
+    """Sample rate in Hz, number of samples and format of a recording that was read to its end; raises AudioError."""
     sample_rate, _, _ = probe(path)
     num_samples, silent, numbers = read_through(path, sample_rate)
     if not num_samples:
         raise AudioError(path, "holds no sample")
     if silent or not numbers:
         raise AudioError(path, "every sample is 0" if numbers else "holds samples that are no number")
-    return sample_rate, num_samples
+    return sample_rate, num_samples, f".{soundfile.info(path).format.lower()}"
 
 
 def _event(span: LabelledSpan, clip: Clip, duration: float) -> Event:
