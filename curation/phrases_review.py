@@ -36,6 +36,12 @@ Sense = tuple[str, ...]
 
 _STEMMER = snowballstemmer.stemmer("english")
 _EMPTY_WORDS = frozenset({"a", "an", "the", "some", "of", "sound", "sounds", "noise", "noises"})
+# Words that say no other sound: how loud it is, how far, how long, how often
+_MANNERS = frozenset(_STEMMER.stemWords([
+    "away", "background", "brief", "close", "constant", "continuous", "distance", "distant", "faint", "far", "heavy",
+    "in", "long", "loud", "loudly", "many", "near", "nearby", "once", "quiet", "quietly", "repeated", "repeatedly",
+    "several", "short", "single", "soft", "softly", "sudden", "suddenly", "twice", "very",
+]))  # fmt: skip
 _MARKUP = re.compile(r"[*_`#<>{}\[\]|\\^~=]|https?:|&\w+;")
 _BORROWED = ("ontology", "model")  # in the order of what is believed first
 
@@ -167,7 +173,7 @@ def unambiguous(candidates: Sequence[Phrase], findings: list[Finding]) -> list[P
 
 
 def apart(
-    near_misses: Mapping[str, Sequence[str]], related: Mapping[str, Collection[Sense]], findings: list[Finding]
+    near_misses: Mapping[str, Sequence[str]], related: Mapping[str, set[Sense]], findings: list[Finding]
 ) -> dict[str, list[str]]:
     """The near misses of each cluster that name nothing of what is related to it, each once."""
     kept: dict[str, list[str]] = {}
@@ -176,12 +182,17 @@ def apart(
         for text in texts:
             if why := unusable(text):
                 findings.append(Finding(rule=UNUSABLE, cluster=cluster, text=text[:60], more=why))
-            elif sense(text) in related.get(cluster, ()):
+            elif not related.get(cluster, set()).isdisjoint({sense(text), _without_manner(text)}):
                 findings.append(Finding(rule=NEAR, cluster=cluster, text=text))
             else:
                 seen.setdefault(sense(text), text)
         kept[cluster] = list(seen.values())
     return kept
+
+
+def _without_manner(text: str) -> Sense:
+    """What "a loud dog bark in the distance" names: a dog bark."""
+    return tuple(word for word in sense(text) if word not in _MANNERS)
 
 
 def summary(findings: Iterable[Finding], *, most: int = 5) -> Iterator[str]:

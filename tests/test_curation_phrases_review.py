@@ -208,6 +208,15 @@ def test_a_near_miss_is_not_the_sound_nor_what_is_above_or_below_it() -> None:
     assert row_of(below, "dog").near_misses == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a loud dog barking", "a dog barks twice in the distance", "several dogs", "distant very loud barking dogs"],
+)
+def test_a_near_miss_that_only_says_how_loud_far_or_often_the_sound_is_is_none(text: str) -> None:
+    said = answer("dog", ["dog barking", "barking dog"], [text, "a loud person", "a toy dog barking", "distant wolf"])
+    assert row_of(table("dog", said), "dog").near_misses == ["a loud person", "a toy dog barking", "distant wolf"]
+
+
 def test_what_a_model_calls_a_parent_is_no_near_miss() -> None:
     assert row_of(table("dog", answer("dog", (), ["a canine", "fox"], ["canine"])), "dog").near_misses == ["fox"]
 
