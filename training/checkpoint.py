@@ -26,8 +26,10 @@ class ModelCard(Strict):
     trained_clusters: tuple[str, ...]
     trained_phrases: tuple[str, ...] = ()  # by which these were asked in training
     threshold: float  # on probabilities, best on validation data; 0.5 if there was none
-    calibration_scale: float = 1.0  # probability = sigmoid(scale * logit + bias), fitted on validation data
+    # probability = sigmoid(scale * logit + bias + prior @ text vector), fitted on validation data
+    calibration_scale: float = 1.0
     calibration_bias: float = 0.0
+    calibration_prior: tuple[float, ...] = ()  # empty: none
     post_processing: PostProcessing = PostProcessing()  # chosen on validation data
 
     def trained(self) -> Trained:

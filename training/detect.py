@@ -40,6 +40,8 @@ class Detector:
         self.card = card
         self.hop = card.model.hop
         self.sample_rate = card.model.sample_rate
+        prior = card.calibration_prior
+        self._prior = torch.tensor(prior, device=self.device) if prior else None
         self._texts: dict[str, Tensor] = {}  # embedded before
 
     @cached_property
@@ -125,10 +127,17 @@ class Detector:
             return np.zeros((frames.shape[1], 0), np.float32), clips[0].cpu()
         # One phrase at a time: a matrix product may round differently with other columns beside it
         logits = [self.model.frame_logits(frames, text[None])[0, 0] for text in texts]
-        calibrated = torch.stack(logits, dim=1) * self.card.calibration_scale + self.card.calibration_bias
+        calibrated = torch.stack(logits, dim=1) * self.card.calibration_scale + self._biases(texts)
         probabilities = torch.sigmoid(calibrated).cpu().numpy()
         median = self.card.post_processing.median
         return np.stack([smoothed(column, median) for column in probabilities.T], axis=1), clips[0].cpu()
+
+    def _biases(self, texts: Sequence[Float[Tensor, " dim"]]) -> Float[Tensor, " phrase"]:
+        """What is added to a logit: more for a sound that is common, as its text tells."""
+        bias = self.card.calibration_bias
+        if self._prior is None:
+            return torch.full((len(texts),), bias, device=self.device)
+        return torch.stack([(text * self._prior).sum() + bias for text in texts])
 
     @torch.inference_mode()
     def caption_embeddings(self, captions: Sequence[str]) -> Float[np.ndarray, "caption dim"]:

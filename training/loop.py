@@ -14,6 +14,7 @@ from training.checkpoint import ModelCard, save_model
 from training.config import TrainConfig
 from training.data import PhraseBook, Sampler, SoundscapeSet, batches, fingerprint
 from training.detect import Detector
+from training.prior import Prior, fit_prior, shares_of_time
 from training.sound_kinds import load_kinds
 from training.trainer import Trainer
 from training.validation import validate
@@ -52,9 +53,9 @@ def train(
         settings = {"data": fingerprint(folder, config.caption_set), **config.model_dump(mode="json")}
         claim(out / "config.json", settings, differs="choose another --out, or the options and data it was begun with")
         trainer = Trainer(config, device=device)
-        run = _Run(out, folder, trainer, book)
+        run = _Run(out, folder, trainer, book, source)
         run.restore()
-        run.learn(source)
+        run.learn()
     return TrainReport(
         steps=trainer.step,
         num_parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
@@ -66,8 +67,11 @@ def train(
 class _Run:
     """A run's folder: its log, its checkpoints, and which step was best so far."""
 
-    def __init__(self, out: Path, folder: DatasetFolder, trainer: Trainer, book: PhraseBook) -> None:
-        self.out, self.folder, self.trainer, self.book = out, folder, trainer, book
+    def __init__(
+        self, out: Path, folder: DatasetFolder, trainer: Trainer, book: PhraseBook, source: SoundscapeSet
+    ) -> None:
+        self.out, self.folder, self.trainer, self.book, self.source = out, folder, trainer, book, source
+        self.shares = shares_of_time(source.rows)
         self.best: dict[str, Any] = {}
         self.seconds = 0.0
         self.last = out / "checkpoints" / "last.safetensors"
@@ -83,7 +87,7 @@ class _Run:
             kept = [row for row in rows if row.endswith("}") and json.loads(row)["step"] <= self.trainer.step]
             temporary.write_text("".join(f"{row}\n" for row in kept), "utf-8")
 
-    def learn(self, source: SoundscapeSet) -> None:
+    def learn(self) -> None:
         """Every step that is left; saves now and then, and validates at milestones."""
         config, trainer = self.trainer.config, self.trainer
         if trainer.step == config.steps:  # finished before, or asked for an untrained model
@@ -93,8 +97,8 @@ class _Run:
             return
         clock = time.monotonic() - self.seconds
         with progress("training steps", config.steps, done=trainer.step) as advance:
-            sampler = _sampler(config, source.longest())
-            for batch in batches(source, self.book, sampler, range(trainer.step, config.steps)):
+            sampler = _sampler(config, self.source.longest())
+            for batch in batches(self.source, self.book, sampler, range(trainer.step, config.steps)):
                 losses = trainer.learn(batch)
                 elapsed, self.seconds = self.seconds, time.monotonic() - clock
                 rate = len(batch.waveforms) / (self.seconds - elapsed)
@@ -118,19 +122,25 @@ class _Run:
             threshold=0.5,
         )
         detector = Detector(self.trainer.average, card, device=str(self.trainer.device))
-        found = validate(detector, self.folder)
+        found = validate(detector, self.folder, self._prior(detector))
         if found is not None:
             card = card.model_copy(
                 update={name: getattr(found, name) for name in asdict(found) if name in ModelCard.model_fields}
             )
-            self._append({"step": self.trainer.step, **asdict(found)})
+            self._append({"step": self.trainer.step, **found.measured()})
         if found is None or found.score() >= self.best.get("score", -1.0):
-            measured = {} if found is None else {"score": found.score(), **asdict(found)}
+            measured = {} if found is None else {"score": found.score(), **found.measured()}
             self.best = {"step": self.trainer.step, **measured}
             save_model(self.out, self.trainer.average, card)
             note = {"best": self.best, "seconds": self.seconds}
             self.trainer.save(self.out / "checkpoints" / "best.safetensors", note)
         self.seconds += time.monotonic() - began
+
+    def _prior(self, detector: Detector) -> Prior:
+        """How common sounds are, told from their texts."""
+        phrases = [(cluster, text) for cluster, texts in self.book.phrases.items() for text in texts]
+        vectors = detector.caption_embeddings([text for _, text in phrases])
+        return fit_prior(vectors, [cluster for cluster, _ in phrases], self.shares)
 
     def _append(self, row: dict[str, Any]) -> None:
         try:
