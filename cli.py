@@ -26,7 +26,9 @@ from cli_print import (
 from manifests.errors import FlamError
 
 if TYPE_CHECKING:
-    from manifests.store import Render
+    from evaluation.score_folder import ScoreFolder
+    from evaluation.scored import Detector as Compared
+    from manifests.store import DatasetFolder, Render
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -489,7 +491,15 @@ def evaluate(  # noqa: PLR0913 - as above
         str | None, typer.Option(help="Caption sets for retrieval, as in train; template if there.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
-    baselines: Annotated[bool, typer.Option("--baselines", help="Beside chance, label prior and energy.")] = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Beside chance, label prior, energy and, if installed, YAMNet.")
+    ] = False,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", help="Beside another model's scores, SOUNDSCAPE_ID.tsv as for `score`; may be repeated."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line for each dataset.")] = False,
     bank: BankOf = None,
     device: Device = "cpu",
@@ -497,37 +507,58 @@ def evaluate(  # noqa: PLR0913 - as above
     """Measure a run on datasets, each into RUN/evaluations/NAME-SPLIT. Run it again to go on where it was stopped.
 
     Example: flam-cli evaluate run data
+
+    Beside another model's scores, in the folder panns: flam-cli evaluate run data --baselines --scores panns
     """
-    from evaluation.baselines import baseline_metrics
+    from evaluation.baselines import BASELINES, measured_beside
     from evaluation.evaluate import evaluate as measure
     from evaluation.evaluate import evaluation_table
     from evaluation.kept import evaluation_folders, keep
     from evaluation.report import write_report
+    from evaluation.score_folder import score_folders
     from manifests.store import DatasetFolder, locked
     from training.detect import Detector
 
+    others = score_folders(scores or (), taken=BASELINES if baselines else ())
+    if others and len(data) > 1:
+        raise FlamError("--scores DIR holds the scores of one dataset; name one DATA")
     detector = Detector.load(run, device=device)
     trained = detector.card.trained()
     folders = [DatasetFolder.open(path, render=_render_of(path, bank)) for path in data]
     for folder, work in zip(folders, evaluation_folders(run, data, split), strict=True):
         chosen = "template" if captions is None and "template" in folder.caption_sets() else captions
         with locked(work, "flam-cli evaluate"):
-            result = measure(detector, folder, split=split, trained=trained, caption_set=chosen, limit=limit, work=work)
-            beside = (
-                baseline_metrics(
-                    folder, split=split, trained=trained, caption_set=chosen, limit=limit, hop=detector.hop
-                )
-                if baselines
-                else {}
+            columns: dict[str, Compared | ScoreFolder] = {**others}
+            if baselines:
+                columns |= _baselines(folder, split, detector.hop)
+            beside = measured_beside(  # first: what is wrong with a folder of scores is said at once
+                columns, folder, split=split, trained=trained, caption_set=chosen, limit=limit
             )
+            result = measure(detector, folder, split=split, trained=trained, caption_set=chosen, limit=limit, work=work)
             metrics = keep(work, result, data=folder.root, limit=limit, baselines=beside)
-            page = write_report(work, result, folder)
+            page = write_report(work, result, folder, beside=beside)
         if as_json:
             typer.echo(json.dumps(metrics))
         else:
             title = str(folder.root) if len(data) > 1 else ""
             Console().print(evaluation_table(result, title=title, baselines=beside))
+        for note in [note for other in others.values() for note in other.notes]:
+            talk.print(note, markup=False)
         talk.print(f"to look at and listen to: {page}", markup=False)
+
+
+def _baselines(folder: "DatasetFolder", split: str, hop: float) -> "dict[str, Compared]":
+    """The stand-ins, and YAMNet if it is installed."""
+    from evaluation import yamnet
+    from evaluation.baselines import stand_ins
+    from training.text_encoder import frozen_vectors
+
+    found = stand_ins(folder, split=split, hop=hop)
+    if yamnet.is_installed():
+        found["YAMNet"] = yamnet.Yamnet(frozen_vectors, hop=hop)
+    else:
+        talk.print(f"no column for YAMNet, which is not installed: {yamnet.INSTALL} adds it", markup=False)
+    return found
 
 
 @app.command()

@@ -1,22 +1,26 @@
-"""What a model must beat: stand-ins that know nothing of sounds, measured like any detector."""
+"""What stands beside a model: stand-ins that know nothing of sounds, and others, measured like any detector."""
 
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from evaluation.evaluate import evaluate
+from evaluation.post_processing import PostProcessing
 from evaluation.queries import Trained, split_queries
-from evaluation.scored import split_soundscapes
+from evaluation.score_folder import ScoreFolder
+from evaluation.scored import Detector, split_soundscapes
 from manifests import audio
 from manifests.audio import Source
 from manifests.errors import FlamError
 from manifests.schema import Phrase, Soundscape
 from manifests.store import DatasetFolder
+
+BASELINES = ("chance", "energy", "label prior", "YAMNet")  # their columns
 
 _RATE = 16_000  # Hz
 _FLOOR = 1e-10  # of a frame's power
@@ -114,32 +118,37 @@ class Energy(Chance):
         return np.tile(_SAME, (len(captions), 1))
 
 
-def baseline_metrics(
+def stand_ins(folder: DatasetFolder, *, split: str, hop: float) -> dict[str, Detector]:
+    """By name, those of a split. The prior is counted in the training soundscapes, or where there are none left out."""
+    found: dict[str, Detector] = {"chance": Chance(hop=hop), "energy": Energy(hop=hop)}
+    if split != "train" and any(soundscape.split == "train" for soundscape in folder.soundscapes()):
+        phrases = folder.phrases() if folder.phrases_path.exists() else []
+        found["label prior"] = LabelPrior(split_soundscapes(folder, "train"), phrases, hop=hop)
+    return found
+
+
+def measured_beside(
+    columns: Mapping[str, Detector | ScoreFolder],
     folder: DatasetFolder,
     *,
     split: str,
     trained: Trained,
     caption_set: str | None,
     limit: int | None,
-    hop: float,
 ) -> dict[str, dict[str, float | None]]:
-    """By the baseline's name, its metrics: those of `evaluate`, without intervals.
+    """By name, the metrics of stand-ins and other models: those of `evaluate`, without intervals.
 
-    The prior is counted in the training soundscapes, or where there are none left out. An F1 at a threshold says little
-    of scores that are no probabilities: theirs is `segment_f1_macro_oracle`.
+    What was chosen on validation data was chosen for the model, and is not applied to them: their F1s are at 0.5, which
+    says little of scores that are no probabilities, and `segment_f1_macro_oracle`.
     """
-    stand_ins: dict[str, Chance] = {"chance": Chance(hop=hop), "energy": Energy(hop=hop)}
-    if split != "train" and any(soundscape.split == "train" for soundscape in folder.soundscapes()):
-        phrases = folder.phrases() if folder.phrases_path.exists() else []
-        stand_ins["label prior"] = LabelPrior(split_soundscapes(folder, "train"), phrases, hop=hop)
     found = {}
-    for name, detector in stand_ins.items():
+    for name, detector in columns.items():
         with tempfile.TemporaryDirectory() as work:
             result = evaluate(
                 detector,
                 folder,
                 split=split,
-                trained=dataclasses.replace(trained, threshold=None),
+                trained=dataclasses.replace(trained, threshold=None, post=PostProcessing()),
                 caption_set=caption_set,
                 limit=limit,
                 work=Path(work),

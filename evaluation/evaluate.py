@@ -22,6 +22,7 @@ from evaluation.post_processing import PostProcessing, detection_f1
 from evaluation.psds import Psds, Roc, detection_scores
 from evaluation.queries import UNTRAINED, Trained
 from evaluation.retrieval import MAP_AT, RECALL_AT, Retrieval, retrieval
+from evaluation.score_folder import ScoreFolder
 from evaluation.scored import Detector, ScoredSplit, collect_scores, soundscapes_digest, split_soundscapes
 from evaluation.segments import best_threshold, partial_auroc, resampled_partial_auroc, segment_f1
 from evaluation.strata import Stratum, strata
@@ -164,7 +165,7 @@ class Evaluation:
 
 
 def evaluate(
-    detector: Detector,
+    detector: Detector | ScoreFolder,
     folder: DatasetFolder,
     *,
     split: str = "test",
@@ -177,7 +178,7 @@ def evaluate(
     """All metrics of a detector on one split of a dataset, with 95 % intervals over its soundscapes.
 
     Args:
-        detector: the model.
+        detector: the model, or scores of one; of these retrieval and zero-shot metrics are not taken.
         folder: the dataset.
         split: train, valid or test.
         trained: what the model was trained with. AUROC is then also given for its labels, for others, and for unseen
@@ -189,11 +190,13 @@ def evaluate(
     """
     soundscapes = split_soundscapes(folder, split, limit=limit)
     captions = _captions(folder, caption_set, soundscapes) if caption_set is not None else None
-    if captions is not None and not any(soundscape.events for soundscape in soundscapes):
-        weights = clip_weights(len(soundscapes), num=num_replicates)
-        return _of_captions(detector, folder, soundscapes, captions, weights, work=work)
-    scored = collect_scores(detector, folder, soundscapes, trained=trained, work=work)
     weights = clip_weights(len(soundscapes), num=num_replicates)
+    if isinstance(detector, ScoreFolder):
+        scored = detector.scored(folder, soundscapes, work=work)
+    elif captions is not None and not any(soundscape.events for soundscape in soundscapes):
+        return _of_captions(detector, folder, soundscapes, captions, weights, work=work)
+    else:
+        scored = collect_scores(detector, folder, soundscapes, trained=trained, work=work)
     known = {query.cluster for query in scored.labels} if trained.clusters is None else set(trained.clusters)
     is_held_out = np.array([query.cluster not in known for query in scored.labels])
     threshold = trained.threshold
@@ -207,10 +210,10 @@ def evaluate(
     calibrated = calibration(scored.scores, scored.truth)
     metrics |= _calibration(calibrated, weights)
     metrics |= _detections(scored, trained, weights)
-    metrics |= _zero_shot(detector, scored, weights)
     metrics |= _grounding(scored, weights)
-    if captions is not None:
-        metrics |= _retrieval(detector, scored, captions, weights)
+    if not isinstance(detector, ScoreFolder):
+        metrics |= _zero_shot(detector, scored, weights)
+        metrics |= {} if captions is None else _retrieval(detector, scored, captions, weights)
     chosen = f1s.get("segment_f1_{}", f1s["segment_f1_{}_at_0.5"])
     return Evaluation(
         split=split,
@@ -445,7 +448,7 @@ def evaluation_table(
     table = Table(title=escape(f"{title}: {what}" if title else what), caption=caption)
     beside = baselines or {}
     for column in ("metric", "value", "95 % interval", *beside):
-        table.add_column(column, justify="left" if column == "metric" else "right")
+        table.add_column(escape(column), justify="left" if column == "metric" else "right")
     for name, row in zip(evaluation.metrics, table_rows(evaluation), strict=True):
         table.add_row(*row, *(shown(values.get(name)) for values in beside.values()))
     return table

@@ -3,18 +3,20 @@
 import base64
 import html
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from evaluation.detection_plot import plot_detections
-from evaluation.evaluate import DEFAULT_THRESHOLD, Evaluation, table_rows
+from evaluation.evaluate import DEFAULT_THRESHOLD, Evaluation, shown, table_rows
 from evaluation.metric_plot import plot_metrics
 from manifests import audio
 from manifests.progress import progress
 from manifests.schema import Soundscape
 from manifests.store import DatasetFolder, replacing
+
+Columns = Mapping[str, Mapping[str, float | None]]
 
 _NUM_CLIPS = 12
 _MOST_FALSE = 4  # labels that aren't there, in a clip's picture
@@ -24,12 +26,19 @@ table{border-collapse:collapse}td{padding:.1em 1em .1em 0}td+td{text-align:right
 img{max-width:100%}audio{width:100%}h2{margin-top:2em}"""
 
 
-def write_report(folder: Path, evaluation: Evaluation, data: DatasetFolder) -> Path:
-    """Write metrics.png and index.html, which needs nothing beside it but that picture; returns its path."""
+def write_report(folder: Path, evaluation: Evaluation, data: DatasetFolder, *, beside: Columns | None = None) -> Path:
+    """Write metrics.png and index.html, which needs nothing beside it but that picture; returns its path.
+
+    Args:
+        folder: for both.
+        evaluation: what was measured.
+        data: the dataset.
+        beside: metrics of baselines and other models, by name.
+    """
     plot_metrics(folder / "metrics.png", evaluation)
     path = folder / "index.html"
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for part in _parts(evaluation, data):
+        for part in _parts(evaluation, data, beside or {}):
             file.write(part + "\n")
     return path
 
@@ -42,14 +51,16 @@ def worst_clips(evaluation: Evaluation, *, num: int = _NUM_CLIPS) -> list[tuple[
     return [(int(clip), float(scores[clip])) for clip in order if scores[clip] >= 0]
 
 
-def _parts(evaluation: Evaluation, data: DatasetFolder) -> Iterator[str]:
+def _parts(evaluation: Evaluation, data: DatasetFolder, beside: Columns) -> Iterator[str]:
     name = html.escape(f"{data.root.name}, {evaluation.split}")
     yield f"<!doctype html><meta charset=utf-8><title>{name}</title><style>{_STYLE}</style><h1>{name}</h1>"
     counts = f"{evaluation.num_soundscapes} soundscapes, {evaluation.num_labels} labels"
     yield f"<p>{counts}. Intervals hold 95 %, over soundscapes.</p>"
     yield "<table>"
-    for row in table_rows(evaluation):
-        yield f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+    if beside:
+        yield _row(("", "value", "95 % interval", *beside))
+    for name, row in zip(evaluation.metrics, table_rows(evaluation), strict=True):
+        yield _row((*row, *(shown(values.get(name)) for values in beside.values())))
     yield "</table><p><img src=metrics.png alt='PSD ROC, labels, reliability, F1 by threshold'></p>"
     clips = worst_clips(evaluation)
     yield f"<h2>The {len(clips)} soundscapes with the largest mean squared error</h2>"
@@ -61,6 +72,10 @@ def _parts(evaluation: Evaluation, data: DatasetFolder) -> Iterator[str]:
             yield f"<h3>{html.escape(soundscape.soundscape_id)}: {error:.4f}</h3>"
             yield from _clip(evaluation, data, soundscape, clip, Path(work))
             advance()
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def _clip(evaluation: Evaluation, data: DatasetFolder, soundscape: Soundscape, clip: int, work: Path) -> Iterator[str]:

@@ -7,18 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from evaluation.event_f1 import collar_f1
 from evaluation.frame_auroc import frame_auroc, pooled_auroc
 from evaluation.frame_scores import FrameScores
 from evaluation.psds import detection_scores
+from evaluation.score_tables import TIMES, numbers, read_table, some, table_edges, table_scores
 from evaluation.segments import partial_auroc, segment_f1
 from evaluation.truth import Truth
 from manifests.errors import FlamError
 from manifests.progress import progress
-
-_TIMES = ["onset", "offset"]
 
 
 def score_files(
@@ -66,11 +64,11 @@ def _read_scores(folder: Path, durations: Mapping[str, float], work: Path) -> Fr
         raise FlamError(f"{folder} holds no .tsv file; give a folder with one score table per clip")
     lost = [path.name for path in paths if path.stem not in durations]
     if lost:
-        raise FlamError(f"no duration for {_some(lost)}; add what is missing to the durations")
+        raise FlamError(f"no duration for {some(lost)}; add what is missing to the durations")
     silent = sorted(set(durations) - {path.stem for path in paths})
     if silent:
-        raise FlamError(f"no scores for {_some(silent)} of the durations; add them to {folder}, or take out the lines")
-    labels = _read_table(paths[0], None).columns[2:].tolist()
+        raise FlamError(f"no scores for {some(silent)} of the durations; add them to {folder}, or take out the lines")
+    labels = read_table(paths[0], None).columns[2:].tolist()
     num_windows = []
     for path in paths:
         with path.open("rb") as file:
@@ -80,40 +78,15 @@ def _read_scores(folder: Path, durations: Mapping[str, float], work: Path) -> Fr
     found = FrameScores.empty(labels, names, lengths, num_windows, dtype=np.float64, folder=work)
     with progress("score tables", len(paths)) as advance:
         for clip, path in enumerate(paths):
-            table = _read_table(path, labels)
-            edges = _edges(path, table)
-            try:
-                values = table[labels].to_numpy(np.float64)
-            except ValueError as error:
-                raise FlamError(f"{path}: {error}; scores are numbers") from None
-            found.fill(clip, edges, values)
+            table = read_table(path, labels)
+            found.fill(clip, table_edges(path, table), table_scores(path, table, labels))
             advance()
     return found
 
 
-def _read_table(path: Path, labels: list[str] | None) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, sep="\t", keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise FlamError(f"cannot read {path}: {error}") from None
-    columns = table.columns.tolist()
-    if columns[:2] != _TIMES or len(columns) < 3 or not len(table):
-        raise FlamError(f"{path} is no score table: its columns must be onset, offset and labels, with a line a window")
-    if labels is not None and columns[2:] != labels:
-        raise FlamError(f"{path} has other labels than the first table; each must have the same columns")
-    return table
-
-
-def _edges(path: Path, table: pd.DataFrame) -> Float[np.ndarray, " edge"]:
-    onsets, offsets = (_numbers(path, table, name) for name in _TIMES)
-    if not (offsets[:-1] == onsets[1:]).all() or not (offsets > onsets).all():
-        raise FlamError(f"{path}: each window must begin where the one before it ends, and have a length")
-    return np.append(onsets, offsets[-1])
-
-
 def _read_durations(path: Path) -> dict[str, float]:
     table = _read_tsv(path, ["filename", "duration"])
-    found = dict(zip(map(_stem, table["filename"]), _numbers(path, table, "duration").tolist(), strict=True))
+    found = dict(zip(map(_stem, table["filename"]), numbers(path, table, "duration").tolist(), strict=True))
     if len(found) < len(table):
         raise FlamError(f"{path} names a file twice; leave one line for each")
     if not found or min(found.values()) <= 0:
@@ -122,11 +95,11 @@ def _read_durations(path: Path) -> dict[str, float]:
 
 
 def _read_truth(path: Path, scores: FrameScores) -> Truth:
-    table = _read_tsv(path, ["filename", *_TIMES, "event_label"])
+    table = _read_tsv(path, ["filename", *TIMES, "event_label"])
     table = table[table["event_label"] != ""]  # a line without: a clip without events
     clips = {name: index for index, name in enumerate(scores.clips)}
     labels = {name: index for index, name in enumerate(scores.labels)}
-    onsets, offsets = (_numbers(path, table, name) for name in _TIMES)
+    onsets, offsets = (numbers(path, table, name) for name in TIMES)
     rows = []
     for name, label, onset, offset in zip(
         map(_stem, table["filename"]), table["event_label"], onsets, offsets, strict=True
@@ -142,7 +115,7 @@ def _read_truth(path: Path, scores: FrameScores) -> Truth:
         rows.append((labels[label], clips[name], float(onset), float(offset)))
     missing = [name for name, label in labels.items() if label not in {row[0] for row in rows}]
     if missing:
-        raise FlamError(f"{path} has no event of {_some(missing)}; take these columns out of the scores")
+        raise FlamError(f"{path} has no event of {some(missing)}; take these columns out of the scores")
     truth = Truth.of(rows, np.ones((len(clips), len(labels)), dtype=bool))
     for label, name in enumerate(scores.labels):
         for clip, spans in truth.clips_of(label).items():
@@ -157,23 +130,10 @@ def _read_tsv(path: Path, columns: list[str]) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise FlamError(f"cannot read {path}: {error}") from None
     if missing := [name for name in columns if name not in table.columns]:
-        raise FlamError(f"{path} has no column {_some(missing)}; its columns must be {', '.join(columns)}, with tabs")
+        raise FlamError(f"{path} has no column {some(missing)}; its columns must be {', '.join(columns)}, with tabs")
     return table
-
-
-def _numbers(path: Path, table: pd.DataFrame, column: str) -> Float[np.ndarray, " row"]:
-    found: Float[np.ndarray, " row"] = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(~np.isfinite(found))
-    if len(bad):
-        line = int(table.index[bad[0]]) + 2
-        raise FlamError(f"{path}:{line}: {column} is {table[column].iloc[bad[0]]!r}, no number of seconds")
-    return found
 
 
 def _stem(name: str) -> str:
     """A file's name without its ending: as the tables are named."""
     return name.rsplit(".", maxsplit=1)[0]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,6 +1,7 @@
 """The commands as a user meets them."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -18,11 +19,15 @@ import soundfile
 import torch
 from conftest import make_toy_dataset
 from llm_servers import OddServer, completion, truthful
+from score_folders import write_score_folder
 from small_bank import write_bank
 from soundscape_rows import dataset, event, numbered, soundscape
 from typer.testing import CliRunner
 
 import cli
+from evaluation import yamnet
+from evaluation.frame_scores import FrameScores
+from evaluation.scored import split_soundscapes
 from manifests.errors import FlamError
 from manifests.store import DatasetFolder
 from training.checkpoint import ModelCard, save_model
@@ -105,7 +110,9 @@ def test_the_options_are_just_these() -> None:
         ],
         "compare": ["--json"],
         "score": ["--durations", "--ground-truth", "--json", "--threshold"],
-        "evaluate": ["--bank", "--baselines", "--captions", "--device", "--json", "--limit", "--split"],
+        "evaluate": [
+            "--bank", "--baselines", "--captions", "--device", "--json", "--limit", "--scores", "--split",
+        ],
         "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold"],
         "stats": ["--json", "--plot"],
         "validate": ["--bank", "--no-read-audio", "--read-audio"],
@@ -236,6 +243,41 @@ def test_runs_are_measured_on_several_datasets_and_compared(run: Path, data: Dat
     assert "+0.000" in table
     compared = json.loads(invoke("compare", run, again, "--json")[0])
     assert compared["other data-valid"]["auroc_all"]["difference"] == 0.0
+
+
+def test_other_models_scores_stand_beside_a_run(
+    run: Path, data: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    own = json.loads(invoke("evaluate", run, data.root, "--json")[0])
+    kept, _ = FrameScores.load(run / "evaluations" / f"{data.root.name}-test")
+    columns = kept.rows(slice(0, own["num_labels"]))
+    write_score_folder(tmp_path / "itself", columns)
+    write_score_folder(tmp_path / "[red]half", dataclasses.replace(columns, values=columns.values / 2))
+    table, told = invoke(
+        "evaluate", run, data.root, "--scores", tmp_path / "itself", "--scores", tmp_path / "[red]half", "--baselines"
+    )
+    assert all(name in table for name in ("itself", "[red]half", "energy"))
+    assert ("YAMNet" in table) == yamnet.is_installed() != ("no column for YAMNet, which is not installed" in told)
+    folder = run / "evaluations" / f"{data.root.name}-test"
+    found = json.loads((folder / "metrics.json").read_text())["baselines"]
+    for name in ("auroc_all", "auroc_active_held_out", "psds1_a", "psds2", "segment_f1_macro_at_0.5", "ece"):
+        assert found["itself"][name] == own[name]
+    assert found["[red]half"]["auroc_all"] == own["auroc_all"]
+    assert found["[red]half"]["ece"] != own["ece"]
+    assert "<td>itself</td><td>[red]half</td><td>chance</td>" in (folder / "index.html").read_text()
+
+
+def test_a_folder_of_scores_is_of_one_dataset_and_of_another_name_than_a_baseline(
+    run: Path, data: DatasetFolder, tmp_path: Path
+) -> None:
+    two = as_process("evaluate", run, data.root, tmp_path / "other", "--scores", tmp_path / "energy")
+    assert two.stderr == "flam-cli: --scores DIR holds the scores of one dataset; name one DATA\n"
+    same = as_process("evaluate", run, data.root, "--baselines", "--scores", tmp_path / "energy")
+    assert "another column is called 'energy'; rename the folder" in same.stderr
+    none = as_process("evaluate", run, data.root, "--scores", tmp_path / "energy")
+    assert f"energy has no {split_soundscapes(data, 'test')[0].soundscape_id}.tsv" in none.stderr
+    assert [done.returncode for done in (two, same, none)] == [1, 1, 1]
 
 
 def test_score_prints_one_line_of_json_and_says_what_has_no_value(tmp_path: Path) -> None:

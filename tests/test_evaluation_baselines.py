@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from test_evaluation_evaluate import Oracle
 
-from evaluation.baselines import Chance, Energy, LabelPrior, baseline_metrics
+from evaluation.baselines import BASELINES, Chance, Energy, LabelPrior, measured_beside, stand_ins
 from evaluation.evaluate import evaluate, evaluation_table
 from evaluation.queries import UNTRAINED, label_words
 from evaluation.scored import Detector, split_soundscapes
@@ -18,8 +18,10 @@ HOP = 0.04
 
 
 def test_baselines_stand_beside_a_model(toy_dataset):
-    found = baseline_metrics(toy_dataset, split="test", trained=UNTRAINED, caption_set="template", limit=None, hop=HOP)
-    assert list(found) == ["chance", "energy", "label prior"]
+    columns = stand_ins(toy_dataset, split="test", hop=HOP)
+    options = {"split": "test", "trained": UNTRAINED, "caption_set": "template", "limit": None}
+    found = measured_beside(columns, toy_dataset, **options)
+    assert tuple(found) == BASELINES[:3]
     assert found["chance"]["auroc_all"] == pytest.approx(0.5, abs=0.05)
     assert found["label prior"]["auroc_all"] == 0.5  # no window of a label is above another
     assert found["label prior"]["ece"] < 0.1 < found["chance"]["ece"]

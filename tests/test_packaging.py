@@ -137,6 +137,7 @@ def test_every_dependency_from_pypi_is_pinned_in_the_constraints() -> None:
         for line in (ROOT / "constraints.txt").read_text().splitlines()
         if "==" in line
     }
-    named = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    named = [*project["dependencies"], *extras]
     names = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in named}
     assert names - {"soxbindings"} <= pinned

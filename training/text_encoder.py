@@ -35,6 +35,14 @@ def token_table(name: Literal["wordllama", "hash"]) -> TokenTable:
     return _wordllama() if name == "wordllama" else _hashed()
 
 
+def frozen_vectors(texts: Sequence[str]) -> Float[np.ndarray, "text dim"]:
+    """Unit vectors of texts by their words alone, as no model was trained."""
+    table = token_table("wordllama")
+    sums = [table.vectors[ids or [0]].sum(0) for ids in table.tokenize([_plain(text) for text in texts])]
+    vectors: Float[np.ndarray, "text dim"] = functional.normalize(torch.stack(sums), dim=-1).numpy()
+    return vectors
+
+
 def _wordllama() -> TokenTable:
     """wordllama's token vectors (256-d, MIT), from the files inside its wheel: no download."""
     import wordllama
