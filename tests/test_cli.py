@@ -271,13 +271,13 @@ def test_other_models_scores_stand_beside_a_run(
 def test_a_folder_of_scores_is_of_one_dataset_and_of_another_name_than_a_baseline(
     run: Path, data: DatasetFolder, tmp_path: Path
 ) -> None:
-    two = as_process("evaluate", run, data.root, tmp_path / "other", "--scores", tmp_path / "energy")
-    assert two.stderr == "flam-cli: --scores DIR holds the scores of one dataset; name one DATA\n"
-    same = as_process("evaluate", run, data.root, "--baselines", "--scores", tmp_path / "energy")
-    assert "another column is called 'energy'; rename the folder" in same.stderr
-    none = as_process("evaluate", run, data.root, "--scores", tmp_path / "energy")
-    assert f"energy has no {split_soundscapes(data, 'test')[0].soundscape_id}.tsv" in none.stderr
-    assert [done.returncode for done in (two, same, none)] == [1, 1, 1]
+    with pytest.raises(FlamError, match="--scores DIR holds the scores of one dataset; name one DATA"):
+        invoke("evaluate", run, data.root, tmp_path / "other", "--scores", tmp_path / "energy")
+    with pytest.raises(FlamError, match="another column is called 'energy'; rename the folder"):
+        invoke("evaluate", run, data.root, "--baselines", "--scores", tmp_path / "energy")
+    first = split_soundscapes(data, "test")[0].soundscape_id
+    with pytest.raises(FlamError, match=f"energy has no {first}.tsv, "):
+        invoke("evaluate", run, data.root, "--scores", tmp_path / "energy")
 
 
 def test_score_prints_one_line_of_json_and_says_what_has_no_value(tmp_path: Path) -> None:
