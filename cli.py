@@ -500,6 +500,10 @@ def evaluate(  # noqa: PLR0913 - as above
             metavar="DIR", help="Beside another model's scores, SOUNDSCAPE_ID.tsv as for `score`; may be repeated."
         ),
     ] = None,
+    curves: Annotated[
+        bool,
+        typer.Option("--curves", help="AUROC by band, clip length and wording: hears up to 120 soundscapes again."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line for each dataset.")] = False,
     bank: BankOf = None,
     device: Device = "cpu",
@@ -512,9 +516,10 @@ def evaluate(  # noqa: PLR0913 - as above
     """
     from evaluation.baselines import BASELINES, measured_beside
     from evaluation.evaluate import evaluate as measure
-    from evaluation.evaluate import evaluation_table
+    from evaluation.evaluate import evaluation_table, with_curves
     from evaluation.kept import evaluation_folders, keep
     from evaluation.report import write_report
+    from evaluation.robustness import curves_table
     from evaluation.score_folder import score_folders
     from manifests.store import DatasetFolder, locked
     from training.detect import Detector
@@ -535,6 +540,8 @@ def evaluate(  # noqa: PLR0913 - as above
                 columns, folder, split=split, trained=trained, caption_set=chosen, limit=limit
             )
             result = measure(detector, folder, split=split, trained=trained, caption_set=chosen, limit=limit, work=work)
+            if curves:
+                result = with_curves(result, detector, folder, trained=trained, limit=limit, work=work)
             metrics = keep(work, result, data=folder.root, limit=limit, baselines=beside)
             page = write_report(work, result, folder, beside=beside)
         if as_json:
@@ -542,6 +549,8 @@ def evaluate(  # noqa: PLR0913 - as above
         else:
             title = str(folder.root) if len(data) > 1 else ""
             Console().print(evaluation_table(result, title=title, baselines=beside))
+            if curves:
+                Console().print(curves_table(result.robustness))
         for note in [note for other in others.values() for note in other.notes]:
             talk.print(note, markup=False)
         talk.print(f"to look at and listen to: {page}", markup=False)

@@ -22,6 +22,7 @@ from evaluation.post_processing import PostProcessing, detection_f1
 from evaluation.psds import Psds, Roc, detection_scores
 from evaluation.queries import UNTRAINED, Trained
 from evaluation.retrieval import MAP_AT, RECALL_AT, Retrieval, retrieval
+from evaluation.robustness import Curves, robustness_curves
 from evaluation.score_folder import ScoreFolder
 from evaluation.scored import Detector, ScoredSplit, collect_scores, soundscapes_digest, split_soundscapes
 from evaluation.segments import best_threshold, partial_auroc, resampled_partial_auroc, segment_f1
@@ -126,6 +127,7 @@ class Evaluation:
         curves: of PSDS.
         calibration: of probabilities.
         strata: AUROC by loudness, duration and company of the events.
+        robustness: curves that were measured by hearing soundscapes again; {} without.
     """
 
     split: str
@@ -141,6 +143,7 @@ class Evaluation:
     curves: dict[str, Roc]
     calibration: Calibration
     strata: dict[str, list[Stratum]]
+    robustness: Curves = dataclasses.field(default_factory=dict)
 
     def value(self, name: str) -> float | None:
         """A metric's value; None where it is undefined or wasn't measured."""
@@ -149,6 +152,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """For metrics.json."""
         intervals = {name: metric.interval for name, metric in self.metrics.items()}
+        curves = {name: [dataclasses.asdict(point) for point in points] for name, points in self.robustness.items()}
         return {
             "split": self.split,
             "num_soundscapes": self.num_soundscapes,
@@ -160,6 +164,7 @@ class Evaluation:
             **{name: metric.value for name, metric in self.metrics.items()},
             "intervals": {name: [found.low, found.high] for name, found in intervals.items() if found is not None},
             "strata": {name: [part.to_dict() for part in parts] for name, parts in self.strata.items()},
+            **({"curves": curves} if curves else {}),
             "labels": [dataclasses.asdict(row) for row in self.labels],
         }
 
@@ -230,6 +235,27 @@ def evaluate(
         calibration=calibrated,
         strata=strata(scored, soundscapes),
     )
+
+
+def with_curves(
+    evaluation: Evaluation,
+    detector: Detector,
+    folder: DatasetFolder,
+    *,
+    trained: Trained = UNTRAINED,
+    limit: int | None = None,
+    work: Path | None = None,
+) -> Evaluation:
+    """The same with robustness curves; the other arguments are those of `evaluate`.
+
+    A split in which no sound has a label has none.
+    """
+    if not evaluation.num_labels:
+        return evaluation
+    soundscapes = split_soundscapes(folder, evaluation.split, limit=limit)
+    folder_of_points = None if work is None else work / "curves"
+    curves = robustness_curves(detector, folder, soundscapes, evaluation.scored, trained=trained, work=folder_of_points)
+    return dataclasses.replace(evaluation, robustness=curves)
 
 
 def _of_captions(

@@ -1,5 +1,6 @@
 """One picture of an evaluation: found against false alarms, labels, calibration, thresholds."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 
 from evaluation.evaluate import DEFAULT_THRESHOLD, Evaluation
 from evaluation.figures import COLORS, CURVE, DETECTED, LIMIT, TRUTH, save_figure
+from evaluation.robustness import TITLES, Point
 from evaluation.segments import f1_by_threshold
 from evaluation.strata import Stratum
 
@@ -17,13 +19,20 @@ _MOST_LABELS = 40  # the worst; more are too small to read
 
 
 def plot_metrics(path: Path, evaluation: Evaluation) -> None:
-    """A PNG: PSD ROC, labels with the worst first, reliability, F1 by threshold, AUROC by what is known of events."""
-    figure = Figure(figsize=(12.0, 13.0), layout="constrained")
-    grid = figure.add_gridspec(3, 6, height_ratios=(5, 5, 3))
+    """A PNG: PSD ROC, labels with the worst first, reliability, F1 by threshold, AUROC by what is known of events.
+
+    Below them the curves, if they were measured.
+    """
+    heights = (5, 5, 3, 3) if evaluation.robustness else (5, 5, 3)
+    figure = Figure(figsize=(12.0, float(sum(heights))), layout="constrained")
+    grid = figure.add_gridspec(len(heights), 12, height_ratios=heights)
     for place, draw in enumerate((_draw_curves, _draw_labels, _draw_reliability, _draw_thresholds)):
-        draw(figure.add_subplot(grid[place // 2, 3 * (place % 2) : 3 * (place % 2) + 3]), evaluation)
+        draw(figure.add_subplot(grid[place // 2, 6 * (place % 2) : 6 * (place % 2) + 6]), evaluation)
     for place, (name, found) in enumerate(evaluation.strata.items()):
-        _draw_strata(figure.add_subplot(grid[2, 2 * place : 2 * place + 2]), name, found)
+        _draw_strata(figure.add_subplot(grid[2, 4 * place : 4 * place + 4]), name, found)
+    width = 12 // max(len(evaluation.robustness), 1)
+    for place, (name, points) in enumerate(evaluation.robustness.items()):
+        _draw_robustness(figure.add_subplot(grid[3, width * place : width * (place + 1)]), TITLES[name], points)
     save_figure(figure, path)
 
 
@@ -83,3 +92,17 @@ def _draw_strata(axes: Axes, name: str, found: Sequence[Stratum]) -> None:
     axes.axhline(0.5, color=LIMIT, linewidth=0.8)
     axes.set_xticks(range(len(found)), [part.name for part in found], fontsize=8)
     axes.set(xlim=(-0.5, len(found) - 0.5), ylim=(0.4, 1.02), xlabel=_STRATA[name], ylabel="AUROC, all frames")
+
+
+def _draw_robustness(axes: Axes, title: str, points: Sequence[Point]) -> None:
+    for color, label, values in (
+        (CURVE, "all frames", [point.auroc_all for point in points]),
+        (TRUTH, "frames with sound", [point.auroc_active for point in points]),
+    ):
+        there = [(place, value) for place, value in enumerate(values) if value is not None]
+        axes.plot([place for place, _ in there], [value for _, value in there], color=color, marker="o", label=label)
+    axes.axhline(0.5, color=LIMIT, linewidth=0.8)
+    axes.set_xticks(range(len(points)), [point.name for point in points], fontsize=8, rotation=45)
+    axes.set_xlabel("\n".join(textwrap.wrap(title, 32)))
+    axes.set(xlim=(-0.5, len(points) - 0.5), ylim=(0.4, 1.02), ylabel="AUROC")
+    axes.legend(frameon=False, fontsize=8)

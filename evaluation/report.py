@@ -11,6 +11,7 @@ import numpy as np
 from evaluation.detection_plot import plot_detections
 from evaluation.evaluate import DEFAULT_THRESHOLD, Evaluation, shown, table_rows
 from evaluation.metric_plot import plot_metrics
+from evaluation.robustness import COLUMNS, curve_rows
 from manifests import audio
 from manifests.progress import progress
 from manifests.schema import Soundscape
@@ -62,6 +63,11 @@ def _parts(evaluation: Evaluation, data: DatasetFolder, beside: Columns) -> Iter
     for name, row in zip(evaluation.metrics, table_rows(evaluation), strict=True):
         yield _row((*row, *(shown(values.get(name)) for values in beside.values())))
     yield "</table><p><img src=metrics.png alt='PSD ROC, labels, reliability, F1 by threshold'></p>"
+    if evaluation.robustness:
+        yield "<h2>Curves</h2><table>"
+        for cells in (COLUMNS, *curve_rows(evaluation.robustness)):
+            yield f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
+        yield "</table>"
     clips = worst_clips(evaluation)
     yield f"<h2>The {len(clips)} soundscapes with the largest mean squared error</h2>"
     wanted = {evaluation.scored.scores.clips[clip] for clip, _ in clips}

@@ -127,7 +127,7 @@ def collect_scores(
     with progress("listen", len(soundscapes), done=num_done) as advance:
         for clip, soundscape in enumerate(soundscapes[num_done:], num_done):
             found, embedding = detector.hear(folder.audio(soundscape), texts)
-            found = _fit(found, soundscape, detector.hop)
+            found = fitted(found, name=soundscape.soundscape_id, duration=soundscape.duration, hop=detector.hop)
             edges = np.minimum(np.arange(len(found) + 1) * detector.hop, soundscape.duration)
             scores.fill(clip, edges, found)
             embeddings.append(embedding)
@@ -218,15 +218,18 @@ def _unknown_clusters(soundscape: Soundscape, ancestors: Mapping[str, frozenset[
     return unknown | general | special
 
 
-def _fit(
-    activations: Float[np.ndarray, "frame label"], soundscape: Soundscape, hop: float
+def fitted(
+    activations: Float[np.ndarray, "frame label"], *, name: str, duration: float, hop: float
 ) -> Float[np.ndarray, "frames label"]:
-    """Activations cut or continued by a frame or two to just cover the clip; raises FlamError if they hold NaN."""
-    frames = num_frames(soundscape.duration, hop)
+    """Activations cut or continued by a frame or two to just cover a clip of `duration` seconds.
+
+    Raises FlamError if more are missing.
+    """
+    frames = num_frames(duration, hop)
     missing = frames - len(activations)
     if missing > _SPARE_FRAMES or not len(activations):
         raise FlamError(
-            f"{soundscape.soundscape_id} lasts {soundscape.duration:g} s, its audio only {len(activations) * hop:g} s; "
+            f"{name} lasts {duration:g} s, its audio only {len(activations) * hop:g} s; "
             "run `flam-cli validate --read-audio` on the dataset"
         )
     return np.pad(activations[:frames], ((0, max(missing, 0)), (0, 0)), mode="edge").astype(np.float32)

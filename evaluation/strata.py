@@ -110,7 +110,7 @@ def _strata(scored: ScoredSplit, values_of: _Values, edges: Sequence[float]) -> 
                 found[index].append(area)
     return [
         Stratum(
-            name=_name(low, high, is_count=edges is OTHERS),
+            name=bin_name(low, high, is_count=edges is OTHERS),
             low=low,
             high=high,
             auroc=float(np.mean(areas)) if areas else None,
@@ -121,7 +121,8 @@ def _strata(scored: ScoredSplit, values_of: _Values, edges: Sequence[float]) -> 
     ]
 
 
-def _name(low: float, high: float, *, is_count: bool) -> str:
+def bin_name(low: float, high: float, *, is_count: bool = False) -> str:
+    """What lies from `low` to below `high`, for an axis."""
     if np.isinf(low):
         return f"< {high:g}"
     if np.isinf(high):
