@@ -1,7 +1,7 @@
 """One picture of an evaluation: found against false alarms, labels, calibration, thresholds."""
 
-import textwrap
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from evaluation.segments import f1_by_threshold
 from evaluation.strata import Stratum
 
 _STRATA = {"snr_db": "event above background (dB)", "seconds": "event lasts (s)", "others": "other labels beside it"}
+_Draw = Callable[[Axes, Evaluation], None]
 _MOST_LABELS = 40  # the worst; more are too small to read
 
 
@@ -23,16 +24,19 @@ def plot_metrics(path: Path, evaluation: Evaluation) -> None:
 
     Below them the curves, if they were measured.
     """
-    heights = (5, 5, 3, 3) if evaluation.robustness else (5, 5, 3)
-    figure = Figure(figsize=(12.0, float(sum(heights))), layout="constrained")
-    grid = figure.add_gridspec(len(heights), 12, height_ratios=heights)
-    for place, draw in enumerate((_draw_curves, _draw_labels, _draw_reliability, _draw_thresholds)):
-        draw(figure.add_subplot(grid[place // 2, 6 * (place % 2) : 6 * (place % 2) + 6]), evaluation)
-    for place, (name, found) in enumerate(evaluation.strata.items()):
-        _draw_strata(figure.add_subplot(grid[2, 4 * place : 4 * place + 4]), name, found)
-    width = 12 // max(len(evaluation.robustness), 1)
-    for place, (name, points) in enumerate(evaluation.robustness.items()):
-        _draw_robustness(figure.add_subplot(grid[3, width * place : width * (place + 1)]), TITLES[name], points)
+    above = [[_draw_curves, _draw_labels], [_draw_reliability, _draw_thresholds]]
+    below = [
+        [functools.partial(_draw_strata, name, found) for name, found in evaluation.strata.items()],
+        [functools.partial(_draw_robustness, TITLES[name], found) for name, found in evaluation.robustness.items()],
+    ]
+    rows: list[tuple[float, Sequence[_Draw]]] = [(5.0, row) for row in above] + [(3.0, row) for row in below if row]
+    heights = [height for height, _ in rows]
+    figure = Figure(figsize=(12.0, sum(heights)), layout="constrained")
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=heights)
+    for place, (_, row) in enumerate(rows):
+        part = figure.add_subfigure(grid[place])
+        for column, draw in enumerate(row, 1):
+            draw(part.add_subplot(1, len(row), column), evaluation)
     save_figure(figure, path)
 
 
@@ -86,7 +90,7 @@ def _draw_thresholds(axes: Axes, evaluation: Evaluation) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="threshold", ylabel="1-s F1, mean of labels", title="F1 by threshold")
 
 
-def _draw_strata(axes: Axes, name: str, found: Sequence[Stratum]) -> None:
+def _draw_strata(name: str, found: Sequence[Stratum], axes: Axes, _: Evaluation) -> None:
     places = [place for place, part in enumerate(found) if part.auroc is not None]
     axes.plot(places, [found[place].auroc or 0.0 for place in places], color=CURVE, marker="o")
     axes.axhline(0.5, color=LIMIT, linewidth=0.8)
@@ -94,7 +98,7 @@ def _draw_strata(axes: Axes, name: str, found: Sequence[Stratum]) -> None:
     axes.set(xlim=(-0.5, len(found) - 0.5), ylim=(0.4, 1.02), xlabel=_STRATA[name], ylabel="AUROC, all frames")
 
 
-def _draw_robustness(axes: Axes, title: str, points: Sequence[Point]) -> None:
+def _draw_robustness(title: str, points: Sequence[Point], axes: Axes, _: Evaluation) -> None:
     for color, label, values in (
         (CURVE, "all frames", [point.auroc_all for point in points]),
         (TRUTH, "frames with sound", [point.auroc_active for point in points]),
@@ -103,6 +107,5 @@ def _draw_robustness(axes: Axes, title: str, points: Sequence[Point]) -> None:
         axes.plot([place for place, _ in there], [value for _, value in there], color=color, marker="o", label=label)
     axes.axhline(0.5, color=LIMIT, linewidth=0.8)
     axes.set_xticks(range(len(points)), [point.name for point in points], fontsize=8, rotation=45)
-    axes.set_xlabel("\n".join(textwrap.wrap(title, 32)))
-    axes.set(xlim=(-0.5, len(points) - 0.5), ylim=(0.4, 1.02), ylabel="AUROC")
+    axes.set(xlim=(-0.5, len(points) - 0.5), ylim=(0.4, 1.02), xlabel=title, ylabel="AUROC")
     axes.legend(frameon=False, fontsize=8)

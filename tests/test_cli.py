@@ -111,7 +111,8 @@ def test_the_options_are_just_these() -> None:
         "compare": ["--json"],
         "score": ["--durations", "--ground-truth", "--json", "--threshold"],
         "evaluate": [
-            "--bank", "--baselines", "--captions", "--device", "--json", "--limit", "--scores", "--split",
+            "--bank", "--baselines", "--captions", "--curves", "--device", "--json", "--limit", "--scores",
+            "--split",
         ],
         "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold"],
         "stats": ["--json", "--plot"],
@@ -226,8 +227,11 @@ def test_evaluate_writes_the_metrics_that_it_prints(run: Path, data: DatasetFold
     assert {"auroc_all", "psds1", "segment_f1_macro", "text_to_audio_recall_at_1", "intervals"} <= set(printed)
     # three of the four labels were never trained on by this run
     assert [row["held_out"] for row in printed["labels"]].count(False) == 1
-    table, _ = invoke("evaluate", run, data.root)
+    table, _ = invoke("evaluate", run, data.root, "--curves")
     assert "PSDS1_A" in table
+    assert "unfiltered" in table
+    kept = json.loads((run / "evaluations" / f"{data.root.name}-test" / "metrics.json").read_text())
+    assert [point["name"] for point in kept["curves"]["clip_length"]] == ["1 s", "2 s", "5 s", "10 s"]
 
 
 def test_runs_are_measured_on_several_datasets_and_compared(run: Path, data: DatasetFolder, tmp_path: Path) -> None:
