@@ -108,4 +108,4 @@ def _draw_robustness(title: str, points: Sequence[Point], axes: Axes, _: Evaluat
     axes.axhline(0.5, color=LIMIT, linewidth=0.8)
     axes.set_xticks(range(len(points)), [point.name for point in points], fontsize=8, rotation=45)
     axes.set(xlim=(-0.5, len(points) - 0.5), ylim=(0.4, 1.02), xlabel=title, ylabel="AUROC")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
