@@ -4,23 +4,12 @@ Without fast-math, so that every processor gives the same bits. Samples are floa
 the bank and in the finished soundscape.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int16, Int64
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from manifests.compiled import compiled
+
 Sound = Int16[np.ndarray, " part"] | Float32[np.ndarray, " part"]  # of the bank, or as effects left it
-
-
-def compiled(function: Function) -> Function:
-    """Compiled once for all processes, or for this one where no folder can be written to keep it in."""
-    try:
-        return cast("Function", numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        return cast("Function", numba.njit(nogil=True)(function))
 
 
 @compiled

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from curation.kernels import compiled, peak
+from curation.kernels import peak
+from manifests.compiled import compiled
 
 _BOX = 8  # samples; an overlap is a whole number of boxes
 _TILE = 32  # starts that are compared together

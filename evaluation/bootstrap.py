@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 NUM_REPLICATES = 1000
+_CLIPS_AT_ONCE = 512  # whose weights are held in double precision
 _LEAST_DEFINED = 0.5  # of the replicates: a metric undefined in more has no interval
 
 
@@ -23,8 +24,23 @@ class Interval:
 
 def clip_weights(num_clips: int, *, num: int = NUM_REPLICATES) -> Float[np.ndarray, "replicate clip"]:
     """How often each replicate counts each clip: for the same number of clips always the same."""
-    rng = np.random.default_rng(0)
-    return rng.multinomial(num_clips, np.full(num_clips, 1 / num_clips), size=num).astype(np.float32)
+    rng, shares = np.random.default_rng(0), np.full(num_clips, 1 / num_clips)
+    result = np.empty((num, num_clips), np.float32)
+    for row in result:  # one by one: whole, the integers would take twice the memory of what is kept
+        row[:] = rng.multinomial(num_clips, shares)
+    return result
+
+
+def resampled(
+    weights: Float[np.ndarray, "replicate clip"], values: Float[np.ndarray, "clip value"]
+) -> Float[np.ndarray, "replicate value"]:
+    """Sums over clips, each counted as often as the weights say, in double precision."""
+    result = np.zeros((len(weights), values.shape[1]))
+    eventful = np.flatnonzero(values.any(axis=1))  # of most labels few clips count anything
+    for start in range(0, len(eventful), _CLIPS_AT_ONCE):
+        clips = eventful[start : start + _CLIPS_AT_ONCE]
+        result += weights[:, clips].astype(np.float64) @ values[clips].astype(np.float64)
+    return result
 
 
 def interval(replicates: Float[np.ndarray, " replicate"], *, around: float) -> Interval | None:

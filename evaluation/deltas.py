@@ -1,31 +1,19 @@
 """How a label's detections change as the threshold falls, clip by clip.
 
-sed_scores_eval's counting (Ebbers, Serizel and Haeb-Umbach, ICASSP 2022): a clip's true and false positives change at a
-few of its scores only. Kept apart by clip, these changes give the counts at any threshold of any choice of clips.
+As the threshold falls, a detection begins at a local maximum, grows, and ends where it meets a neighbour: of all
+thresholds there are no more different detections in a clip than windows. Each is judged once, and counts from the
+score at which it appears to the score at which it is part of another. Ebbers, Serizel and Haeb-Umbach (ICASSP 2022)
+count the same at every score. Kept apart by clip, the changes give the counts at any threshold of any choice of clips.
 """
 
 import dataclasses
-import warnings
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from evaluation.frame_scores import FrameScores
-from evaluation.truth import Span, Truth
-
-with warnings.catch_warnings():
-    # its dependency dcase_util imports pkg_resources, which warns of its own end to whoever only wants a score
-    warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
-    # invalid escapes in its docstrings; Python says so once, when it compiles them
-    warnings.filterwarnings("ignore", message="invalid escape sequence", category=SyntaxWarning)
-    warnings.filterwarnings("ignore", message="invalid escape sequence", category=DeprecationWarning)
-    from sed_scores_eval.base_modules.cy_detection import onset_offset_curves
-    from sed_scores_eval.collar_based.intermediate_statistics import statistics_fn as collar_counts
-    from sed_scores_eval.intersection_based.intermediate_statistics import statistics_fn as intersection_counts
-
-_Count = Callable[..., dict[str, Any]]
+from evaluation.truth import Truth
+from manifests.compiled import compiled
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,52 +61,13 @@ def intersection_deltas(
         cross_trigger_tolerance: CTTC, the share of any other detection that another label's events must fill; None
             leaves cross-triggers uncounted.
     """
-    criteria = {
-        "dtc_threshold": detection_tolerance,
-        "gtc_threshold": truth_tolerance,
-        "cttc_threshold": cross_trigger_tolerance,
-    }
-    others: list[dict[int, list[Span]]] = [{} for _ in scores.clips]
-    if cross_trigger_tolerance is not None:
-        others = [{name: found for name, found in spans.items() if name != label} for spans in truth.by_clip]
-    return _deltas(scores, truth, label, others, lambda **given: intersection_counts(**given, **criteria))
-
-
-def collar_deltas(
-    scores: FrameScores, truth: Truth, label: int, *, onset: float, offset: float, offset_share: float
-) -> Deltas:
-    """By onsets and offsets: within so many seconds; an offset also within a share of the event's duration."""
-    collar = {"onset_collar": onset, "offset_collar": offset, "offset_collar_rate": offset_share}
-    nothing: list[dict[int, list[Span]]] = [{} for _ in scores.clips]
-    return _deltas(scores, truth, label, nothing, lambda **given: collar_counts(**given, **collar))
-
-
-def _deltas(
-    scores: FrameScores, truth: Truth, label: int, others: list[dict[int, list[Span]]], count: _Count
-) -> Deltas:
-    targets = truth.clips_of(label)
     known = truth.known[:, label]
-    rates = _cross_trigger_rates(truth)
-    eventful = np.array([clip in targets or bool(spans) for clip, spans in enumerate(others)], dtype=bool)
-    parts = [_false_alarms(scores, label, known & ~eventful)]
-    for clip in np.flatnonzero(known & eventful).tolist():
-        at, onsets, offsets = onset_offset_curves(np.asarray(scores.of(clip, label), float), scores.edges_of(clip))
-        other = {name: _ends(spans) for name, spans in others[clip].items()}
-        target_onsets, target_offsets = _ends(targets.get(clip, []))
-        counted = count(
-            detection_onset_times=onsets,
-            detection_offset_times=offsets,
-            target_onset_times=target_onsets,
-            target_offset_times=target_offsets,
-            other_onset_times={name: ends[0] for name, ends in other.items()},
-            other_offset_times={name: ends[1] for name, ends in other.items()},
-        )
-        crossed = sum((counted["cts"][name] * rates[name] for name in other), np.zeros(len(at)))
-        totals = np.stack([counted["tps"], counted["fps"], crossed])
-        changes = totals - np.pad(totals[:, 1:], ((0, 0), (0, 1)))  # scores rise: less what is there above them
-        changing = np.abs(changes).sum(axis=0) > 0
-        parts.append(np.concatenate([at[None], np.full((1, len(at)), clip), changes])[:, changing])
-    table = np.concatenate(parts, axis=1)
+    rates = _cross_trigger_rates(truth) if cross_trigger_tolerance is not None else np.zeros(truth.num_labels)
+    tolerances = detection_tolerance, truth_tolerance, cross_trigger_tolerance or 0.0
+    values = scores.row(label).astype(np.float64)
+    table = _changes(
+        values, np.asarray(scores.edges), scores.starts, known, *truth.events_by_clip, label, rates, *tolerances
+    )
     table = table[:, np.argsort(-table[0], kind="stable")]
     return Deltas(
         score=table[0],
@@ -131,26 +80,169 @@ def _deltas(
     )
 
 
-def _false_alarms(
-    scores: FrameScores, label: int, silent: Bool[np.ndarray, " clip"]
-) -> Float[np.ndarray, "five change"]:
-    """The changes in clips without any event: one false alarm more at a local maximum, one less at a minimum."""
-    values = np.asarray(scores.values[label], dtype=np.float64)
-    before, after = np.roll(values, 1), np.roll(values, -1)
-    before[scores.starts[:-1]] = after[scores.starts[1:] - 1] = -np.inf
-    change = (values > before).astype(float) - (after > values)
-    clips = scores.clip_of_window
-    at = np.flatnonzero(silent[clips] & (change != 0))
-    nothing = np.zeros(len(at))
-    return np.stack([values[at], clips[at].astype(float), nothing, change[at], nothing])
-
-
 def _cross_trigger_rates(truth: Truth) -> Float[np.ndarray, " label"]:
     """What one cross-trigger with each label counts as: one over the seconds of its events."""
     seconds = np.bincount(truth.label, weights=truth.offset - truth.onset, minlength=truth.num_labels)
     return 1 / np.maximum(seconds, 1e-12)
 
 
-def _ends(spans: list[Span]) -> tuple[Float[np.ndarray, " span"], Float[np.ndarray, " span"]]:
-    onsets, offsets = np.array(spans, dtype=float).reshape(-1, 2).T
-    return onsets, offsets
+@compiled
+def _rounded(seconds: float) -> float:
+    """To the microsecond, as sed_scores_eval: exactly seven tenths must not depend on float rounding."""
+    return np.rint(seconds * 1e6) / 1e6
+
+
+@compiled
+def _overlap(onset: float, offset: float, other_onset: float, other_offset: float) -> float:
+    return max(min(offset, other_offset) - max(onset, other_onset), 0.0)
+
+
+@compiled
+def _judged(  # noqa: PLR0913 - compiled code takes arrays
+    onset: float,
+    offset: float,
+    label: int,
+    event_label: Int[np.ndarray, " event"],
+    event_onset: Float[np.ndarray, " event"],
+    event_offset: Float[np.ndarray, " event"],
+    rates: Float[np.ndarray, " label"],
+    detection_tolerance: float,
+    cross_trigger_tolerance: float,
+) -> tuple[bool, float]:
+    """Whether a detection is right, and if it isn't, the rate of the labels that it is a cross-trigger of.
+
+    The events are those of the clip, by label.
+    """
+    total = 0.0
+    for event in range(len(event_label)):
+        if event_label[event] == label:
+            total += _overlap(onset, offset, event_onset[event], event_offset[event])
+    if _rounded(total) >= _rounded(detection_tolerance * (offset - onset)):
+        return True, 0.0
+    crossed, total = 0.0, 0.0
+    least = _rounded(cross_trigger_tolerance * (offset - onset))
+    for event in range(len(event_label)):
+        other = event_label[event]
+        total += _overlap(onset, offset, event_onset[event], event_offset[event])
+        if event + 1 == len(event_label) or event_label[event + 1] != other:
+            if other != label and _rounded(total) >= least:
+                crossed += rates[other]
+            total = 0.0
+    return False, crossed
+
+
+@compiled
+def _changes(  # noqa: PLR0913, PLR0915, C901, PLR0912 - compiled code takes arrays, and is one loop
+    values: Float[np.ndarray, " window"],
+    edges: Float[np.ndarray, " edge"],
+    starts: Int[np.ndarray, " clips"],
+    known: Bool[np.ndarray, " clip"],
+    event_starts: Int[np.ndarray, " clips"],
+    event_label: Int[np.ndarray, " event"],
+    event_onset: Float[np.ndarray, " event"],
+    event_offset: Float[np.ndarray, " event"],
+    label: int,
+    rates: Float[np.ndarray, " label"],
+    detection_tolerance: float,
+    truth_tolerance: float,
+    cross_trigger_tolerance: float,
+) -> Float[np.ndarray, "five change"]:
+    """Rows of score, clip, hits, false alarms and cross-triggers, in no order, several of one score perhaps.
+
+    A clip's windows are gone through once, with a stack of the detections that may still grow. On it lie their score,
+    their first window, and what the smaller ones that they are made of count.
+    """
+    longest = 0
+    for clip in range(len(known)):
+        longest = max(longest, starts[clip + 1] - starts[clip])
+    stack_score, stack_alarms, stack_crossed = np.empty(longest + 1), np.empty(longest + 1), np.empty(longest + 1)
+    stack_first = np.empty(longest + 1, np.int64)
+    right = np.empty((4, longest + 1))  # detections that are right: score, the score at which they end, onset, offset
+    out, count = np.empty((5, 1024)), 0
+    for clip in range(len(known)):
+        if not known[clip]:
+            continue
+        events = slice(event_starts[clip], event_starts[clip + 1])
+        labels, onsets, offsets = event_label[events], event_onset[events], event_offset[events]
+        begin, length = starts[clip], starts[clip + 1] - starts[clip]
+        room = length
+        for event in range(len(labels)):
+            if labels[event] == label:
+                room += 2 * length
+        while count + room > out.shape[1]:
+            larger = np.empty((5, 2 * out.shape[1]))
+            larger[:, :count] = out[:, :count]
+            out = larger
+        depth, num_right = 0, 0
+        for window in range(length + 1):
+            value = values[begin + window] if window < length else -np.inf
+            first, alarms, crossed = window, 0.0, 0.0
+            while depth and stack_score[depth - 1] > value:
+                depth -= 1
+                score, first = stack_score[depth], stack_first[depth]
+                onset, offset = edges[begin + clip + first], edges[begin + clip + window]
+                is_right, rate = _judged(
+                    onset, offset, label, labels, onsets, offsets, rates, detection_tolerance, cross_trigger_tolerance
+                )
+                ends = max(value, stack_score[depth - 1]) if depth else value
+                is_one = offset > onset
+                if is_right and is_one:
+                    right[0, num_right], right[1, num_right] = score, ends
+                    right[2, num_right], right[3, num_right] = onset, offset
+                    num_right += 1
+                alarm = 1.0 if is_one and not is_right else 0.0
+                rate = rate if is_one else 0.0
+                more_alarms, more_crossed = alarm - stack_alarms[depth], rate - stack_crossed[depth]
+                if more_alarms != 0.0 or more_crossed != 0.0:
+                    out[0, count], out[1, count], out[2, count] = score, clip, 0.0
+                    out[3, count], out[4, count] = more_alarms, more_crossed
+                    count += 1
+                if depth and stack_score[depth - 1] >= value:  # it ends as a part of that
+                    stack_alarms[depth - 1] += alarm
+                    stack_crossed[depth - 1] += rate
+                else:  # of the one that this window begins
+                    alarms, crossed = alarms + alarm, crossed + rate
+            if window < length and not (depth and stack_score[depth - 1] == value):
+                stack_score[depth], stack_first[depth] = value, first
+                stack_alarms[depth], stack_crossed[depth] = alarms, crossed
+                depth += 1
+        for event in range(len(labels)):
+            if labels[event] == label:
+                count = _found(
+                    out, count, clip, right[:, :num_right], onsets[event], offsets[event], truth_tolerance
+                )
+    return out[:, :count]
+
+
+@compiled
+def _found(
+    out: Float[np.ndarray, "five change"],
+    count: int,
+    clip: int,
+    right: Float[np.ndarray, "four detection"],
+    onset: float,
+    offset: float,
+    truth_tolerance: float,
+) -> int:
+    """Append when an event is found, and when not any more, as right detections grow and become wrong."""
+    num = right.shape[1]
+    at, seconds = np.empty(2 * num), np.empty(2 * num)
+    for detection in range(num):
+        filled = _overlap(onset, offset, right[2, detection], right[3, detection])
+        at[2 * detection], seconds[2 * detection] = -right[0, detection], filled
+        at[2 * detection + 1], seconds[2 * detection + 1] = -right[1, detection], -filled
+    least, total, is_found = _rounded(truth_tolerance * (offset - onset)), 0.0, False
+    order = np.argsort(at)
+    for place in range(2 * num):
+        total += seconds[order[place]]
+        score = -at[order[place]]
+        if place + 1 < 2 * num and -at[order[place + 1]] == score:
+            continue
+        if score == -np.inf:  # below all scores there is no threshold
+            break
+        now = _rounded(total) >= least
+        if now != is_found:
+            out[0, count], out[1, count], out[2, count] = score, clip, 1.0 if now else -1.0
+            out[3, count], out[4, count] = 0.0, 0.0
+            count, is_found = count + 1, now
+    return count

@@ -208,9 +208,9 @@ def evaluate(
     auroc_all, auroc_active, metrics = _auroc(scored, weights, is_held_out)
     found = detection_scores(scored.scores, scored.truth, weights=weights)
     metrics |= _psds(found, weights)
-    f1s = _f1s(scored, threshold)
+    f1s = _f1s(scored, threshold, weights)
     for name, f1 in f1s.items():
-        metrics |= _f1(name, f1, weights)
+        metrics |= _f1(name, f1)
     metrics |= _oracle(scored, weights)
     calibrated = calibration(scored.scores, scored.truth)
     metrics |= _calibration(calibrated, weights)
@@ -332,20 +332,24 @@ def _psds(found: Psds | None, weights: Float[np.ndarray, "replicate clip"]) -> d
     return {name: Metric(value=value, replicates=found.replicates[name]) for name, value in values.items()}
 
 
-def _f1s(scored: ScoredSplit, threshold: float | None) -> dict[str, F1]:
+def _f1s(scored: ScoredSplit, threshold: float | None, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, F1]:
     """By a name with a place for macro or micro."""
     wanted = {"_at_0.5": DEFAULT_THRESHOLD} | ({} if threshold is None else {"": threshold})
-    events = collar_f1(scored.scores, scored.truth, thresholds=tuple(wanted.values()))
+    scores, truth = scored.scores, scored.truth
+    events = collar_f1(scores, truth, thresholds=tuple(wanted.values()), weights=weights)
+    segments = [segment_f1(scores, truth, threshold=at, weights=weights) for at in wanted.values()]
     return {
-        **{f"collar_f1_{{}}{at}": f1 for at, f1 in zip(wanted, events, strict=True)},
-        **{f"segment_f1_{{}}{at}": segment_f1(scored.scores, scored.truth, threshold=t) for at, t in wanted.items()},
+        f"{name}_f1_{{}}{at}": f1
+        for name, f1s in (("collar", events), ("segment", segments))
+        for at, f1 in zip(wanted, f1s, strict=True)
     }
 
 
 def _oracle(scored: ScoredSplit, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
     """What the best threshold for this very split would give: how much a threshold costs, never a result."""
-    f1 = segment_f1(scored.scores, scored.truth, threshold=best_threshold(scored.scores, scored.truth))
-    return {"segment_f1_macro_oracle": Metric(value=f1.macro, replicates=f1.resampled(weights)[0])}
+    best = best_threshold(scored.scores, scored.truth)
+    f1 = segment_f1(scored.scores, scored.truth, threshold=best, weights=weights)
+    return {"segment_f1_macro_oracle": Metric(value=f1.macro, replicates=f1.macro_replicates)}
 
 
 def _calibration(found: Calibration, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
@@ -363,24 +367,22 @@ def _detections(
     """As `detect` gives them: how many are right, how often there are some of what isn't there, and of near misses."""
     threshold = DEFAULT_THRESHOLD if trained.threshold is None else trained.threshold
     absent = scored.truth.absent
-    alarms = {"false_alarms_per_hour": false_alarms(scored.scores, absent, threshold=threshold, post=trained.post)}
+    how: Any = {"threshold": threshold, "post": trained.post, "weights": weights}
+    alarms = {"false_alarms_per_hour": false_alarms(scored.scores, absent, **how)}
     near, label_of = scored.of_kind("near miss")
     if label_of:
         there = (scored.truth.known & ~absent)[:, label_of]
-        found = false_alarms(near, there, threshold=threshold, post=trained.post)
-        alarms["false_alarms_per_hour_near_misses"] = found
-    f1 = detection_f1(scored.scores, scored.truth, threshold=threshold, post=trained.post)
-    metrics = {} if trained.threshold is None else _f1("detection_f1_{}", f1, weights)
-    for name, rate in alarms.items():
-        metrics[name] = Metric(value=rate.per_hour, replicates=rate.resampled(weights))
+        alarms["false_alarms_per_hour_near_misses"] = false_alarms(near, there, **how)
+    metrics = {name: Metric(value=rate.per_hour, replicates=rate.replicates) for name, rate in alarms.items()}
+    if trained.threshold is not None:
+        metrics |= _f1("detection_f1_{}", detection_f1(scored.scores, scored.truth, **how))
     return metrics
 
 
-def _f1(name: str, f1: F1, weights: Float[np.ndarray, "replicate clip"]) -> dict[str, Metric]:
-    macro, micro = f1.resampled(weights)
+def _f1(name: str, f1: F1) -> dict[str, Metric]:
     return {
-        name.format("macro"): Metric(value=f1.macro, replicates=macro),
-        name.format("micro"): Metric(value=f1.micro, replicates=micro),
+        name.format("macro"): Metric(value=f1.macro, replicates=f1.macro_replicates),
+        name.format("micro"): Metric(value=f1.micro, replicates=f1.micro_replicates),
     }
 
 

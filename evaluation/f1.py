@@ -1,13 +1,12 @@
-"""F1 at one threshold for all labels, from counts by clip."""
+"""F1 at one threshold for all labels, from counts by clip that are added up label by label."""
 
 import dataclasses
 
 import numpy as np
 from jaxtyping import Float
 
+from evaluation.bootstrap import resampled
 from evaluation.label_mean import LabelMean
-
-_LABELS_AT_ONCE = 16  # whose resampled counts are held together
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,16 +17,20 @@ class F1:
 
     Args:
         threshold: a score must be above it, not equal.
-        counts: hits, false alarms, and what there is to find.
+        counts: hits, false alarms, and what there is to find, in all clips.
+        macro_replicates: the mean of labels with each clip counted as often as each replicate does.
+        micro_replicates: the same over all labels together.
     """
 
     threshold: float
-    counts: Float[np.ndarray, "label clip 3"]
+    counts: Float[np.ndarray, "label 3"]
+    macro_replicates: Float[np.ndarray, " replicate"]
+    micro_replicates: Float[np.ndarray, " replicate"]
 
     @property
     def labels(self) -> LabelMean:
         """By label."""
-        return LabelMean(per_label=_f1(self.counts.sum(axis=1, dtype=np.float64)))
+        return LabelMean(per_label=_f1(self.counts))
 
     @property
     def macro(self) -> float | None:
@@ -37,23 +40,38 @@ class F1:
     @property
     def micro(self) -> float | None:
         """Over all labels together; None if none occurs."""
-        value = float(_f1(self.counts.sum(axis=(0, 1), dtype=np.float64)))
+        value = float(_f1(self.counts.sum(axis=0)))
         return None if np.isnan(value) else value
 
-    def resampled(
-        self, weights: Float[np.ndarray, "replicate clip"]
-    ) -> tuple[Float[np.ndarray, " replicate"], Float[np.ndarray, " replicate"]]:
-        """Macro and micro F1 with each clip counted as often as the weights say."""
-        total, count = np.zeros(len(weights)), np.zeros(len(weights))
-        together = np.zeros((len(weights), 3))
-        for start in range(0, len(self.counts), _LABELS_AT_ONCE):
-            found = np.einsum("rc,lcn->rln", weights, self.counts[start : start + _LABELS_AT_ONCE], optimize=True)
-            together += found.sum(axis=1)
+
+class F1Sums:
+    """Counts added up label by label, so that those of no more than one label are kept apart by clip.
+
+    Args:
+        weights: how often each replicate counts each clip; no replicates without.
+    """
+
+    def __init__(self, weights: Float[np.ndarray, "replicate clip"] | None = None) -> None:
+        self._weights, self._counts = weights, list[Float[np.ndarray, " 3"]]()
+        num = 0 if weights is None else len(weights)
+        self._total, self._defined, self._together = np.zeros(num), np.zeros(num), np.zeros((num, 3))
+
+    def add(self, counts: Float[np.ndarray, "clip 3"]) -> None:
+        """The next label's hits, false alarms, and what there is to find."""
+        self._counts.append(counts.sum(axis=0, dtype=np.float64))
+        if self._weights is not None:
+            found = resampled(self._weights, counts)
             values = _f1(found)
-            total += np.nansum(values, axis=1)
-            count += np.isfinite(values).sum(axis=1)
+            self._together += found
+            self._total += np.nan_to_num(values)
+            self._defined += np.isfinite(values)
+
+    def f1(self, threshold: float) -> F1:
+        """Of all that was added."""
         with np.errstate(invalid="ignore"):
-            return total / count, _f1(together)
+            macro = self._total / self._defined
+        counts = np.array(self._counts).reshape(-1, 3)
+        return F1(threshold=threshold, counts=counts, macro_replicates=macro, micro_replicates=_f1(self._together))
 
 
 def _f1(counts: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any"]:

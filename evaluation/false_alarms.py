@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
+from evaluation.bootstrap import resampled
 from evaluation.frame_scores import FrameScores
 from evaluation.post_processing import PostProcessing, detections
 
@@ -16,43 +17,41 @@ class FalseAlarms:
     """Detections in clips in which a query's sound is known to be absent.
 
     Args:
-        counts: of detections.
-        seconds: listened to; 0 where the sound is there or nobody knows.
+        per_hour: mean of the queries that were listened for; None without any.
+        replicates: the same with each clip counted as often as each replicate does.
     """
 
-    counts: Float[np.ndarray, "query clip"]
-    seconds: Float[np.ndarray, "query clip"]
-
-    @property
-    def per_hour(self) -> float | None:
-        """Mean of the queries that were listened for; None without any."""
-        value = float(self.resampled(np.ones((1, self.counts.shape[1]), np.float32))[0])
-        return None if np.isnan(value) else value
-
-    def resampled(self, weights: Float[np.ndarray, "replicate clip"]) -> Float[np.ndarray, " replicate"]:
-        """The same with each clip counted as often as the weights say."""
-        counts, seconds = (weights.astype(np.float64) @ table.T for table in (self.counts, self.seconds))
-        rates = np.full(counts.shape, np.nan)
-        np.divide(counts * _HOUR, seconds, out=rates, where=seconds > 0)
-        listened = np.isfinite(rates).sum(axis=1)
-        result = np.full(len(weights), np.nan)
-        np.divide(np.nansum(rates, axis=1), listened, out=result, where=listened > 0)
-        return result
+    per_hour: float | None
+    replicates: Float[np.ndarray, " replicate"]
 
 
 def false_alarms(
-    scores: FrameScores, absent: Bool[np.ndarray, "clip query"], *, threshold: float, post: PostProcessing
+    scores: FrameScores,
+    absent: Bool[np.ndarray, "clip query"],
+    *,
+    threshold: float,
+    post: PostProcessing,
+    weights: Float[np.ndarray, "replicate clip"] | None = None,
 ) -> FalseAlarms:
-    """Count detections.
+    """Count detections, of one query after the other.
 
     Args:
         scores: of the queries.
         absent: in which clips each query's sound is known not to be.
         threshold: a score must be above it.
         post: what else makes a detection.
+        weights: how often each replicate counts each clip; none without.
     """
-    counts = np.zeros((len(scores.labels), len(scores.clips)))
+    once = np.ones((1, len(scores.clips)), np.float32)
+    wanted = (once,) if weights is None else (once, weights)
+    total, listened = np.zeros((2, sum(map(len, wanted))))
     for query in range(len(scores.labels)):
         clips, _, _ = detections(scores, query, threshold=threshold, post=post)
-        counts[query] = np.bincount(clips, minlength=len(scores.clips))
-    return FalseAlarms(counts=counts * absent.T, seconds=scores.durations * absent.T)
+        counts = np.bincount(clips, minlength=len(scores.clips))
+        table = np.stack([counts, scores.durations], axis=1) * absent[:, query, None]
+        alarms, seconds = np.concatenate([resampled(part, table) for part in wanted]).T
+        total += np.divide(alarms * _HOUR, seconds, out=np.zeros(len(total)), where=seconds > 0)
+        listened += seconds > 0
+    rates = np.full(len(total), np.nan)
+    np.divide(total, listened, out=rates, where=listened > 0)
+    return FalseAlarms(per_hour=float(rates[0]) if listened[0] else None, replicates=rates[1:])

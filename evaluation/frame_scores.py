@@ -5,6 +5,7 @@ and labels, one row of the table is all that is read at a time.
 """
 
 import dataclasses
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ from manifests.errors import FlamError
 from manifests.store import read_json, write_json
 
 ABOUT = "scores.json"  # what the arrays beside it hold
+_CLIPS_HELD = 16  # whose pages are in memory while scores are filled in
 _DECIMALS = 6  # of times: what the scorer compares by
 
 
@@ -108,6 +110,8 @@ class FrameScores:
             raise FlamError(f"scores of {self.clips[clip]} hold NaN or infinity; mend the model or the table")
         self.values[:, self.starts[clip] : self.starts[clip + 1]] = scores.T
         self.edges[self._edges_of(clip)] = np.round(edges, _DECIMALS)
+        if clip % _CLIPS_HELD == 0:
+            self._let_go()
 
     def mark(self, folder: Path, *, identity: str, num_done: int) -> None:
         """Say that the first clips are filled, once that is so on disk.
@@ -128,6 +132,12 @@ class FrameScores:
         """Those of some labels, without copying."""
         return dataclasses.replace(self, labels=self.labels[chosen], values=self.values[chosen])
 
+    def row(self, label: int) -> Float[np.ndarray, " window"]:
+        """One label's scores in all clips, copied to memory."""
+        found = np.array(self.values[label])
+        self._let_go()
+        return found
+
     def edges_of(self, clip: int) -> Float[np.ndarray, " edge"]:
         """Of a clip's windows, in seconds."""
         return self.edges[self._edges_of(clip)]
@@ -140,6 +150,11 @@ class FrameScores:
     def clip_of_window(self) -> Int[np.ndarray, " window"]:
         """Which clip each window is of."""
         return np.repeat(np.arange(len(self.clips)), np.diff(self.starts))
+
+    def _let_go(self) -> None:
+        """Of scores on disk, keep no page in memory for longer than it is needed."""
+        if isinstance(self.values, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self.values._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # noqa: SLF001 - numpy has no other way
 
     def _edges_of(self, clip: int) -> slice:
         return slice(int(self.starts[clip]) + clip, int(self.starts[clip + 1]) + clip + 1)

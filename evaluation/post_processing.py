@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.ndimage import median_filter
 
-from evaluation.f1 import F1
+from evaluation.f1 import F1, F1Sums
 from evaluation.frame_scores import FrameScores
 from evaluation.segments import best_threshold
 from evaluation.truth import Span, Truth
@@ -48,32 +48,37 @@ def detections(
     scores: FrameScores, label: int, *, threshold: float, post: PostProcessing
 ) -> tuple[Int[np.ndarray, " detection"], Float[np.ndarray, " detection"], Float[np.ndarray, " detection"]]:
     """Clip, onset and offset of a label's detections; scores are taken as smoothed already, and must be above it."""
-    clips = scores.clip_of_window
-    above = np.flatnonzero(scores.values[label] > threshold)
-    begins = np.delete(scores.edges, scores.starts[1:] + np.arange(len(scores.clips)))[above]
-    ends = np.delete(scores.edges, scores.starts[:-1] + np.arange(len(scores.clips)))[above]
-    clip = clips[above]
+    above = np.flatnonzero(scores.row(label) > threshold)
+    clip = scores.clip_of_window[above]
+    begins, ends = scores.edges[above + clip], scores.edges[above + clip + 1]
     joined = (clip[1:] == clip[:-1]) & (begins[1:] - ends[:-1] <= post.max_gap + 1e-6)
     first, last = np.append(True, ~joined)[: len(above)], np.append(~joined, True)[: len(above)]
     long = ends[last] - begins[first] >= post.min_duration - 1e-6
     return clip[first][long], begins[first][long], ends[last][long]
 
 
-def detection_f1(scores: FrameScores, truth: Truth, *, threshold: float, post: PostProcessing) -> F1:
+def detection_f1(
+    scores: FrameScores,
+    truth: Truth,
+    *,
+    threshold: float,
+    post: PostProcessing,
+    weights: Float[np.ndarray, "replicate clip"] | None = None,
+) -> F1:
     """F1 of detections by half: one that events fill by half is right, an event that these fill by half is found.
 
     The intersection criterion of PSDS with DTC = GTC = 0.5, at one threshold for all labels.
     """
-    counts = np.zeros((truth.num_labels, len(scores.clips), 3), dtype=np.float32)
+    sums = F1Sums(weights)
     for label in range(truth.num_labels):
-        known, events = truth.known[:, label], truth.clips_of(label)
-        found: dict[int, list[Span]] = {}
-        for clip, onset, offset in zip(*detections(scores, label, threshold=threshold, post=post), strict=True):
-            found.setdefault(int(clip), []).append((float(onset), float(offset)))
-        for clip in sorted({*found, *events}):
-            if known[clip]:
-                counts[label, clip] = count_by_half(found.get(clip, []), events.get(clip, []))
-    return F1(threshold=threshold, counts=counts)
+        clip, onset, offset = detections(scores, label, threshold=threshold, post=post)
+        counts = np.zeros((len(scores.clips), 3), dtype=np.float32)
+        counts[:, 1] = np.bincount(clip, minlength=len(scores.clips))
+        for at, events in truth.clips_of(label).items():
+            found = slice(*np.searchsorted(clip, [at, at + 1]))
+            counts[at] = count_by_half(list(zip(onset[found].tolist(), offset[found].tolist(), strict=True)), events)
+        sums.add(counts * truth.known[:, label, None])
+    return sums.f1(threshold)
 
 
 def count_by_half(found: list[Span], events: list[Span]) -> tuple[int, int, int]:

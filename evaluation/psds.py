@@ -7,11 +7,12 @@ mean of the labels' own areas: over hundreds of labels PSDS1 is next to nothing.
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from evaluation.deltas import Deltas, intersection_deltas
 from evaluation.frame_scores import FrameScores
 from evaluation.truth import Truth
+from manifests.compiled import compiled
 from manifests.progress import progress
 
 _HOUR = 3600.0
@@ -44,7 +45,7 @@ PSDS2 = PsdsVariant(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Roc:
-    """A label's operating points, the best hit rate at each rate of false alarms.
+    """A label's operating points, the best hit rate at each rate of false alarms at which it rises.
 
     Args:
         false_alarms: per hour, rising from 0; cross-triggers included, if they count.
@@ -88,7 +89,9 @@ def roc(deltas: Deltas, variant: PsdsVariant, *, num_labels: int) -> Roc:
     order = np.lexsort((shares[inside], rates[inside]))
     rates, shares = rates[inside][order], np.maximum.accumulate(shares[inside][order])
     is_last = np.append(rates[:-1] != rates[1:], True)
-    return Roc(false_alarms=rates[is_last], hits=shares[is_last])
+    rates, shares = rates[is_last], shares[is_last]
+    rises = np.append(True, shares[1:] > shares[:-1])  # between them all rates have the same: few points are kept
+    return Roc(false_alarms=rates[rises], hits=shares[rises])
 
 
 def area(found: Roc, variant: PsdsVariant) -> float:
@@ -141,11 +144,19 @@ def measure(
     variant: PsdsVariant,
     *,
     weights: Float[np.ndarray, "replicate clip"] | None = None,
+    column: Int[np.ndarray, " clip"] | None = None,
 ) -> Measured:
     """Each label's operating points, and those of replicates that count each clip as often as the weights say.
 
     In replicates hit rates are taken in the middle of each of many equal steps of false alarms, and a cross-trigger
     counts as much as in the clips as they are.
+
+    Args:
+        scores: of all clips.
+        truth: of the same.
+        variant: what counts.
+        weights: none without.
+        column: of the weights, for each clip; the clip's own if it isn't given.
     """
     weights = np.zeros((0, len(scores.clips)), np.float32) if weights is None else weights
     steps = (np.arange(_STEPS) + 0.5) * variant.max_false_alarms / _STEPS
@@ -157,20 +168,24 @@ def measure(
         for label in labels:
             deltas = variant_deltas(scores, truth, label, variant)
             rocs[label] = roc(deltas, variant, num_labels=len(labels))
-            near = _near(deltas, variant)
-            for row, weight in enumerate(weights):
-                if (events := float(weight @ deltas.events)) > 0:
-                    hits = _resampled_hits(near, weight, steps, variant, num_labels=len(labels))
-                    if hits is None:  # in this replicate it isn't: rare
-                        hits = _resampled_hits(deltas, weight, steps, variant, num_labels=len(labels))
-                    if hits is not None:
-                        total[row] += hits / events
-                        squares[row] += (hits / events) ** 2
-                        count[row] += 1
+            if len(weights):
+                if column is not None:
+                    deltas = _by_column(deltas, column, num_columns=weights.shape[1])
+                found = _resampled_hit_rates(deltas, weights, steps, variant, num_labels=len(labels))
+                defined = np.isfinite(found[:, 0])
+                total[defined] += found[defined]
+                squares[defined] += found[defined] ** 2
+                count[defined] += 1
             advance()
     with np.errstate(invalid="ignore"):
         mean = total / count
         return Measured(rocs=rocs, hits=mean, spread=np.sqrt(np.maximum(squares / count - mean**2, 0.0)))
+
+
+def _by_column(deltas: Deltas, column: Int[np.ndarray, " clip"], *, num_columns: int) -> Deltas:
+    """Of clips that are drawn together."""
+    events, seconds = (np.bincount(column, part, minlength=num_columns) for part in (deltas.events, deltas.seconds))
+    return dataclasses.replace(deltas, clip=column[deltas.clip], events=events.astype(np.int64), seconds=seconds)
 
 
 def _near(deltas: Deltas, variant: PsdsVariant) -> Deltas:
@@ -184,29 +199,67 @@ def _near(deltas: Deltas, variant: PsdsVariant) -> Deltas:
     )
 
 
-def _resampled_hits(
+def _resampled_hit_rates(
     deltas: Deltas,
-    weight: Float[np.ndarray, " clip"],
+    weights: Float[np.ndarray, "replicate clip"],
     steps: Float[np.ndarray, " step"],
     variant: PsdsVariant,
     *,
     num_labels: int,
-) -> Float[np.ndarray, " step"] | None:
-    """The most events found at each rate of false alarms, each clip counted as often as its weight says.
+) -> Float[np.ndarray, "replicate step"]:
+    """The largest share of events found at each rate of false alarms; NaN in replicates without any event."""
+    crossed = variant.cross_trigger_weight / max(num_labels - 1, 1)
+    events, seconds = weights @ deltas.events, weights.astype(np.float64) @ deltas.seconds
+    found = np.full((len(weights), len(steps)), np.nan)
+    rows = np.flatnonzero(events > 0)
+    for part in (_near(deltas, variant), deltas):
+        changes = part.score, part.clip, part.hits, part.false_alarms, crossed * part.cross_triggers, part.is_whole
+        missing = [
+            row
+            for row in rows.tolist()
+            if not _resampled_hits(*changes, weights[row], seconds[row], steps, variant.max_false_alarms, found[row])
+        ]
+        rows = np.array(missing, dtype=np.int64)  # in these replicates what is near is not near enough: rare
+    shares: Float[np.ndarray, "replicate step"] = found / np.maximum(events, 1)[:, None]
+    return shares
 
-    None if the changes end before the last rate, though there are more.
+
+@compiled
+def _resampled_hits(  # noqa: PLR0913 - compiled code takes arrays
+    score: Float[np.ndarray, " change"],
+    clip: Int[np.ndarray, " change"],
+    hits: Float[np.ndarray, " change"],
+    false_alarms: Float[np.ndarray, " change"],
+    crossed: Float[np.ndarray, " change"],
+    is_whole: bool,  # noqa: FBT001 - compiled code knows no keywords
+    weight: Float[np.ndarray, " clip"],
+    seconds: float,
+    steps: Float[np.ndarray, " step"],
+    most: float,
+    best: Float[np.ndarray, " step"],
+) -> bool:
+    """Set the most events found at each rate of false alarms, each clip counted as often as its weight says.
+
+    Returns whether the changes go on up to the last rate, or are all there are.
     """
-    crossed = variant.cross_trigger_weight / max(num_labels - 1, 1) * deltas.cross_triggers
-    times = weight[deltas.clip].astype(np.float64)
-    is_last = np.append(deltas.score[:-1] != deltas.score[1:], deltas.is_whole)[: len(deltas.score)]
-    rates = np.cumsum(times * (deltas.false_alarms / float(weight @ deltas.seconds) + crossed))[is_last] * _HOUR
-    if not deltas.is_whole and not (len(rates) and rates[-1] > variant.max_false_alarms):
-        return None
-    found = np.cumsum(times * deltas.hits)[is_last]
-    place = np.searchsorted(steps, rates - 1e-9, side="left")  # the first step at which a point is allowed
-    best = np.zeros(len(steps) + 1)
-    np.maximum.at(best, np.minimum(place, len(steps)), found)
-    return np.maximum.accumulate(best[:-1])
+    best[:] = 0.0
+    found, rate, last = 0.0, 0.0, 0.0
+    for change in range(len(score)):
+        times = float(weight[clip[change]])
+        rate += times * (false_alarms[change] / seconds + crossed[change])
+        found += times * hits[change]
+        is_end = change + 1 == len(score)
+        if (is_end and not is_whole) or (not is_end and score[change] == score[change + 1]):
+            continue
+        last = rate * _HOUR
+        place = np.searchsorted(steps, last - 1e-9)  # the first step at which the point is allowed
+        if place < len(steps):
+            best[place] = max(best[place], found)
+    if not is_whole and last <= most:
+        return False
+    for step in range(1, len(steps)):
+        best[step] = max(best[step], best[step - 1])
+    return True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

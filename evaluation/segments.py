@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from evaluation.binned import bin_edges, by_clip_and_bin, weighted_partial_auroc
-from evaluation.f1 import F1
+from evaluation.f1 import F1, F1Sums
 from evaluation.frame_scores import FrameScores
 from evaluation.label_mean import LabelMean
 from evaluation.truth import Truth
@@ -50,7 +50,7 @@ def segments_by_label(scores: FrameScores, truth: Truth) -> Iterator[Segments]:
     covered = windows[:, 1] > windows[:, 0]
     for label in range(truth.num_labels):
         # the maximum from each first window to the last; what lies between one segment and the next is thrown away
-        values = np.append(scores.values[label], -np.inf)
+        values = np.append(scores.row(label), -np.inf)
         highest = np.where(covered, np.maximum.reduceat(values, windows.ravel())[::2], 0.0)
         sounds = np.zeros(len(clip), dtype=bool)
         for index, spans in truth.clips_of(label).items():
@@ -70,14 +70,22 @@ def segment_truth(spans: Sequence[tuple[float, float]], *, duration: float) -> B
     return active
 
 
-def segment_f1(scores: FrameScores, truth: Truth, *, threshold: float) -> F1:
+def segment_f1(
+    scores: FrameScores,
+    truth: Truth,
+    *,
+    threshold: float,
+    weights: Float[np.ndarray, "replicate clip"] | None = None,
+) -> F1:
     """F1 over segments at one threshold for all labels; a score must be above it, not equal."""
-    counts = np.zeros((truth.num_labels, len(scores.clips), 3), dtype=np.float32)
-    for label, found in enumerate(segments_by_label(scores, truth)):
+    sums = F1Sums(weights)
+    for found in segments_by_label(scores, truth):
+        counts = np.empty((len(scores.clips), 3), dtype=np.float32)
         decided = found.scores > threshold
         for column, chosen in enumerate((decided & found.sounds, decided & ~found.sounds, found.sounds)):
-            counts[label, :, column] = np.bincount(found.clip[chosen], minlength=len(scores.clips))
-    return F1(threshold=threshold, counts=counts)
+            counts[:, column] = np.bincount(found.clip[chosen], minlength=len(scores.clips))
+        sums.add(counts)
+    return sums.f1(threshold)
 
 
 def best_threshold(scores: FrameScores, truth: Truth) -> float:

@@ -89,6 +89,17 @@ class Truth:
             found[int(clip)].setdefault(int(label), []).append((float(onset), float(offset)))
         return found
 
+    @cached_property
+    def events_by_clip(
+        self,
+    ) -> tuple[
+        Int[np.ndarray, " clips"], Int[np.ndarray, " event"], Float[np.ndarray, " event"], Float[np.ndarray, " event"]
+    ]:
+        """Events of clip i are starts[i] to starts[i + 1] of label, onset and offset, by label and time."""
+        order = np.argsort(self.clip, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(self.clip, minlength=len(self.known)))]).astype(np.int64)
+        return starts, self.label[order], self.onset[order], self.offset[order]
+
     def active(self, label: int, scores: FrameScores) -> Bool[np.ndarray, " window"]:
         """The windows in which a label sounds: those that an event fills by half, or if there is none, at most."""
         result = np.zeros(int(scores.starts[-1]), dtype=bool)

@@ -11,8 +11,10 @@ from evaluation import psds as psds_module
 from evaluation.bootstrap import clip_weights, interval
 from evaluation.evaluate import Metric
 from evaluation.event_f1 import collar_f1
+from evaluation.false_alarms import false_alarms
 from evaluation.frame_auroc import frame_auroc, pooled_auroc, resampled_auroc
 from evaluation.frame_scores import FrameScores
+from evaluation.post_processing import PostProcessing, detection_f1
 from evaluation.psds import PSDS1, PSDS1_A, area, measure, psds
 from evaluation.segments import partial_auroc, resampled_partial_auroc, segment_f1
 from evaluation.truth import Truth
@@ -61,14 +63,25 @@ def test_resampled_auroc_is_that_of_the_clips_drawn(replicates, active_only):
 
 def test_resampled_f1_is_that_of_the_clips_drawn(replicates):
     scores, truth, weights, slow = replicates
-    events, segments = collar_f1(scores, truth, thresholds=(0.4,))[0], segment_f1(scores, truth, threshold=0.4)
-    for f1, again in (
-        (events, [collar_f1(*part, thresholds=(0.4,))[0] for part in slow]),
-        (segments, [segment_f1(*part, threshold=0.4) for part in slow]),
+    post = PostProcessing(max_gap=0.3)
+    for measured in (
+        lambda *part, **more: collar_f1(*part, thresholds=(0.2, 0.4), **more)[1],
+        lambda *part, **more: segment_f1(*part, threshold=0.4, **more),
+        lambda *part, **more: detection_f1(*part, threshold=0.4, post=post, **more),
     ):
-        macro, micro = f1.resampled(weights)
-        np.testing.assert_allclose(macro, [part.macro for part in again], rtol=1e-6)
-        np.testing.assert_allclose(micro, [part.micro for part in again], rtol=1e-6)
+        found, again = measured(scores, truth, weights=weights), [measured(*part) for part in slow]
+        np.testing.assert_allclose(found.macro_replicates, [part.macro for part in again], rtol=1e-6)
+        np.testing.assert_allclose(found.micro_replicates, [part.micro for part in again], rtol=1e-6)
+        assert found.macro > 0
+
+
+def test_resampled_false_alarms_are_those_of_the_clips_drawn(replicates):
+    scores, truth, weights, slow = replicates
+    how = {"threshold": 0.4, "post": PostProcessing()}
+    found = false_alarms(scores, truth.absent, weights=weights, **how)
+    expected = np.array([false_alarms(part, of.absent, **how).per_hour for part, of in slow], float)
+    np.testing.assert_allclose(found.replicates, expected, rtol=1e-6)
+    assert found.per_hour > 0
 
 
 def test_resampled_partial_auroc_is_that_of_the_clips_drawn(replicates):
