@@ -10,6 +10,7 @@ last line is one JSON object.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -121,10 +122,8 @@ def events(index: int, num_labels: int) -> dict[int, tuple[float, float]]:
 
 def soundscape(index: int, num_labels: int) -> Soundscape:
     """One row, of which no audio is needed."""
-    nothing: dict[str, Any] = dict.fromkeys(
-        "start num_samples source_id source_start origin origin_start target_snr_db gain_db pitch_semitones"
-        " time_stretch tilt_db fade licence author".split()
-    )
+    empty = {field.name for field in dataclasses.fields(Event) if "None" in str(field.type)} - {"snr_db"}
+    nothing: dict[str, Any] = dict.fromkeys(empty)
     found = [
         Event(
             label=label_name(label), cluster=label_name(label), contains=[], onset=onset, offset=offset,

@@ -32,15 +32,16 @@ def clip_weights(num_clips: int, *, num: int = NUM_REPLICATES) -> Float[np.ndarr
 
 
 def resampled(
-    weights: Float[np.ndarray, "replicate clip"], values: Float[np.ndarray, "clip value"]
-) -> Float[np.ndarray, "replicate value"]:
+    weights: Float[np.ndarray, "replicate clip"], values: Float[np.ndarray, "clip *value"]
+) -> Float[np.ndarray, "replicate *value"]:
     """Sums over clips, each counted as often as the weights say, in double precision."""
-    result = np.zeros((len(weights), values.shape[1]))
-    eventful = np.flatnonzero(values.any(axis=1))  # of most labels few clips count anything
+    flat = values.reshape(len(values), -1)
+    result = np.zeros((len(weights), flat.shape[1]))
+    eventful = np.flatnonzero(flat.any(axis=1))  # of most labels few clips count anything
     for start in range(0, len(eventful), _CLIPS_AT_ONCE):
         clips = eventful[start : start + _CLIPS_AT_ONCE]
-        result += weights[:, clips].astype(np.float64) @ values[clips].astype(np.float64)
-    return result
+        result += weights[:, clips].astype(np.float64) @ flat[clips].astype(np.float64)
+    return result.reshape(len(weights), *values.shape[1:])
 
 
 def interval(replicates: Float[np.ndarray, " replicate"], *, around: float) -> Interval | None:

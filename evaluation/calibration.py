@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
+from evaluation.bootstrap import resampled
 from evaluation.frame_scores import FrameScores
 from evaluation.truth import Truth
 
@@ -48,7 +49,7 @@ class Calibration:
 
     def expected_error(self, weights: Float[np.ndarray, "replicate clip"]) -> Float[np.ndarray, " replicate"]:
         """Mean distance of what was said from what was found, over windows; NaN without any."""
-        counts = np.einsum("rc,cbn->rbn", weights.astype(np.float64), self.bins, optimize=True)
+        counts = resampled(weights, self.bins)
         total = counts[..., 0].sum(axis=1)
         result = np.full(len(weights), np.nan)
         np.divide(np.abs(counts[..., 1] - counts[..., 2]).sum(axis=1), total, out=result, where=total > 0)
@@ -56,7 +57,7 @@ class Calibration:
 
     def brier(self, weights: Float[np.ndarray, "replicate clip"]) -> Float[np.ndarray, " replicate"]:
         """Mean squared error."""
-        errors, total = (weights.astype(np.float64) @ self.squares).T
+        errors, total = resampled(weights, self.squares).T
         result = np.full(len(weights), np.nan)
         np.divide(errors, total, out=result, where=total > 0)
         return result
@@ -75,7 +76,7 @@ def calibration(scores: FrameScores, truth: Truth) -> Calibration:
     diagram = np.zeros((len(_LOG_ODDS) + 1, 3))
     for label in range(truth.num_labels):
         known = truth.known[:, label][clips]
-        said = np.asarray(scores.values[label][known], dtype=np.float64)
+        said = scores.row(label)[known].astype(np.float64)
         found, clip = truth.active(label, scores)[known], clips[known]
         place = clip * NUM_BINS + np.minimum((said * NUM_BINS).astype(np.int64), NUM_BINS - 1)
         _add(bins, place, said, found)

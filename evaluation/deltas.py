@@ -66,7 +66,7 @@ def intersection_deltas(
     tolerances = detection_tolerance, truth_tolerance, cross_trigger_tolerance or 0.0
     values = scores.row(label).astype(np.float64)
     table = _changes(
-        values, np.asarray(scores.edges), scores.starts, known, *truth.events_by_clip, label, rates, *tolerances
+        values, np.array(scores.edges), scores.starts, known, *truth.events_by_clip, label, rates, *tolerances
     )
     table = table[:, np.argsort(-table[0], kind="stable")]
     return Deltas(
@@ -132,7 +132,7 @@ def _judged(  # noqa: PLR0913 - compiled code takes arrays
 
 
 @compiled
-def _changes(  # noqa: PLR0913, PLR0915, C901, PLR0912 - compiled code takes arrays, and is one loop
+def _changes(  # noqa: PLR0913, PLR0915, C901 - compiled code takes arrays, and is one loop
     values: Float[np.ndarray, " window"],
     edges: Float[np.ndarray, " edge"],
     starts: Int[np.ndarray, " clips"],
@@ -208,9 +208,7 @@ def _changes(  # noqa: PLR0913, PLR0915, C901, PLR0912 - compiled code takes arr
                 depth += 1
         for event in range(len(labels)):
             if labels[event] == label:
-                count = _found(
-                    out, count, clip, right[:, :num_right], onsets[event], offsets[event], truth_tolerance
-                )
+                count = _found(out, count, clip, right[:, :num_right], onsets[event], offsets[event], truth_tolerance)
     return out[:, :count]
 
 

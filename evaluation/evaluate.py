@@ -431,10 +431,11 @@ def _retrieval(
     metrics = {}
     for way in ("text_to_audio", "audio_to_text"):
         ranking = getattr(found, way)
-        times = weights[:, np.array(rows)[ranking.clip]]
+        of_query, num_clips = np.array(rows)[ranking.clip], weights.shape[1]
+        times = weights @ np.bincount(of_query, minlength=num_clips)
         for name, values in ranking.by_name().items():
             with np.errstate(invalid="ignore"):
-                replicates = times @ values / times.sum(axis=1)
+                replicates = weights @ np.bincount(of_query, values, minlength=num_clips) / times
             metrics[f"{way}_{name}"] = Metric(value=float(values.mean()), replicates=replicates)
     return metrics
 

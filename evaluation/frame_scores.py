@@ -154,7 +154,7 @@ class FrameScores:
     def _let_go(self) -> None:
         """Of scores on disk, keep no page in memory for longer than it is needed."""
         if isinstance(self.values, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
-            self.values._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # noqa: SLF001 - numpy has no other way
+            self.values._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
     def _edges_of(self, clip: int) -> slice:
         return slice(int(self.starts[clip]) + clip, int(self.starts[clip + 1]) + clip + 1)

@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from evaluation.bootstrap import resampled
 from evaluation.frame_scores import FrameScores
 from evaluation.post_processing import count_by_half
 from evaluation.psds import PsdsVariant, measure, psds
@@ -70,7 +71,7 @@ def grounding_psds(
     """By name, PSDS with each share, and its replicates."""
     found = {}
     for name, variant in VARIANTS.items():
-        measured = measure(pairs.scores, pairs.truth, variant, weights=weights[:, pairs.clip])
+        measured = measure(pairs.scores, pairs.truth, variant, weights=weights, column=pairs.clip)
         found[name] = psds(list(measured.rocs.values()), variant), measured.resampled(variant)
     return found
 
@@ -84,7 +85,7 @@ def threshold_auc(
     detections and events count by half, all pairs together.
     """
     num_pairs = len(pairs.clip)
-    counts = np.zeros((len(_THRESHOLDS), num_pairs, 3))
+    counts = np.zeros((num_pairs, len(_THRESHOLDS), 3))
     for pair in range(num_pairs):
         values, edges = np.asarray(pairs.scores.of(pair, 0)), pairs.scores.edges_of(pair)
         events = pairs.truth.by_clip[pair][0]
@@ -92,18 +93,17 @@ def threshold_auc(
         for index, threshold in enumerate(_THRESHOLDS):
             active = _median_of_three(values > threshold)
             if before is not None and (active == before).all():
-                counts[index, pair] = counts[index - 1, pair]
+                counts[pair, index] = counts[pair, index - 1]
             else:
-                counts[index, pair] = count_by_half(_detections(active, edges), events)
+                counts[pair, index] = count_by_half(_detections(active, edges), events)
             before = active
-    once = np.ones((1, weights.shape[1]), np.float32)
-    return float(_area(counts, once[:, pairs.clip])[0]), _area(counts, weights[:, pairs.clip])
+    by_clip = np.zeros((weights.shape[1], len(_THRESHOLDS), 3))
+    np.add.at(by_clip, pairs.clip, counts)
+    return float(_area(by_clip.sum(axis=0, keepdims=True))[0]), _area(resampled(weights, by_clip))
 
 
-def _area(
-    counts: Float[np.ndarray, "threshold pair 3"], weights: Float[np.ndarray, "replicate pair"]
-) -> Float[np.ndarray, " replicate"]:
-    hits, alarms, events = np.moveaxis(np.einsum("rp,tpn->rtn", weights.astype(float), counts, optimize=True), -1, 0)
+def _area(counts: Float[np.ndarray, "replicate threshold 3"]) -> Float[np.ndarray, " replicate"]:
+    hits, alarms, events = np.moveaxis(counts, -1, 0)
     f1 = np.full(hits.shape, np.nan)
     np.divide(2 * hits, hits + alarms + events, out=f1, where=events > 0)
     return np.asarray(np.trapezoid(f1, _THRESHOLDS, axis=1) / (_THRESHOLDS[-1] - _THRESHOLDS[0]))

@@ -143,7 +143,7 @@ def measure(
     truth: Truth,
     variant: PsdsVariant,
     *,
-    weights: Float[np.ndarray, "replicate clip"] | None = None,
+    weights: Float[np.ndarray, "replicate column"] | None = None,
     column: Int[np.ndarray, " clip"] | None = None,
 ) -> Measured:
     """Each label's operating points, and those of replicates that count each clip as often as the weights say.
@@ -231,7 +231,7 @@ def _resampled_hits(  # noqa: PLR0913 - compiled code takes arrays
     hits: Float[np.ndarray, " change"],
     false_alarms: Float[np.ndarray, " change"],
     crossed: Float[np.ndarray, " change"],
-    is_whole: bool,  # noqa: FBT001 - compiled code knows no keywords
+    is_whole: bool,
     weight: Float[np.ndarray, " clip"],
     seconds: float,
     steps: Float[np.ndarray, " step"],

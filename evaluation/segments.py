@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from evaluation.binned import bin_edges, by_clip_and_bin, weighted_partial_auroc
+from evaluation.binned import bin_edges, by_replicate_and_bin, weighted_partial_auroc
 from evaluation.f1 import F1, F1Sums
 from evaluation.frame_scores import FrameScores
 from evaluation.label_mean import LabelMean
@@ -14,6 +14,7 @@ from evaluation.truth import Truth
 
 SEGMENT_SECONDS = 1.0
 MAX_FALSE_POSITIVE_RATE = 0.1  # of mpAUC, as DCASE 2024 Task 4
+_MOST_VALUES = 1 << 20  # that thresholds are looked for among
 _TIME_DECIMALS = 6  # as sed_scores_eval: a time on a segment's edge must not depend on float rounding
 
 
@@ -109,21 +110,29 @@ def f1_by_threshold(
     Thresholds lie between scores that occur, in steps of their own distribution: with rare sounds the best is far
     below 0.5.
     """
-    labels = [found for found in segments_by_label(scores, truth) if found.sounds.any()]
-    if not labels:
+    stride, parts = 1, list[Float[np.ndarray, " score"]]()  # each label's scores from the highest down, every so many
+    for found in segments_by_label(scores, truth):
+        if found.sounds.any():
+            parts.append(np.sort(found.scores)[::-stride].copy())
+        if sum(map(len, parts)) > _MOST_VALUES:  # a part of them has the same distribution
+            stride, parts = 2 * stride, [part[::2].copy() for part in parts]
+    if not parts:
         return np.zeros(0), np.zeros(0)
-    values = np.unique(np.concatenate([found.scores for found in labels]).astype(np.float64))
+    values = np.unique(np.concatenate(parts).astype(np.float64))
     if len(values) > num_steps:  # finer towards the highest
         values = np.unique(values[np.round((1 - np.logspace(0, -4, num_steps)) * (len(values) - 1)).astype(np.int64)])
     values = np.append(min(0.0, values[0]), values)  # a threshold below all scores is one too
     grid = (values[1:] + values[:-1]) / 2
-    total = np.zeros(len(grid))
-    for found in labels:
+    total, num_labels = np.zeros(len(grid)), 0
+    for found in segments_by_label(scores, truth):
+        if not found.sounds.any():
+            continue
+        num_labels += 1
         positives = np.sort(found.scores[found.sounds])
         hits = len(positives) - np.searchsorted(positives, grid, side="right")
         decided = len(found.scores) - np.searchsorted(np.sort(found.scores), grid, side="right")
         total += 2 * hits / (decided + len(positives))
-    return grid, total / len(labels)
+    return grid, total / num_labels
 
 
 def partial_auroc(scores: FrameScores, truth: Truth) -> LabelMean:
@@ -151,9 +160,7 @@ def resampled_partial_auroc(
     for label, found in enumerate(segments_by_label(scores, truth)):
         if found.sounds.any() and not found.sounds.all():
             edges = bin_edges(found.scores)
-            counts = [
-                weights @ by_clip_and_bin(found.scores[of], found.clip[of], edges, num_clips=len(scores.clips))
-                for of in (found.sounds, ~found.sounds)
-            ]
+            parts = [(found.scores[of], found.clip[of]) for of in (found.sounds, ~found.sounds)]
+            counts = [by_replicate_and_bin(*part, edges, weights) for part in parts]
             labels[label] = weighted_partial_auroc(*counts, most=MAX_FALSE_POSITIVE_RATE)
     return labels

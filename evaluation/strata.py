@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
-from evaluation.frame_auroc import auroc
+from evaluation.frame_auroc import ordered_auroc
 from evaluation.scored import ScoredSplit
 from manifests.frames import window_labels
 from manifests.schema import Event, Soundscape
@@ -100,12 +100,12 @@ def _strata(scored: ScoredSplit, values_of: _Values, edges: Sequence[float]) -> 
     num_windows = [0] * (len(edges) - 1)
     for label in range(scored.truth.num_labels):
         known, sounds = scored.truth.known[:, label][clips], scored.truth.active(label, scored.scores)
-        scores, values = scored.scores.values[label], values_of(label)
-        negatives = scores[known & ~sounds]
+        scores, values = scored.scores.row(label), values_of(label)
+        negatives = np.sort(scores[known & ~sounds])
         for index, (low, high) in enumerate(pairwise(edges)):
             positives = scores[known & sounds & (values >= low) & (values < high)]
             num_windows[index] += len(positives)
-            area = auroc(positives, negatives)
+            area = ordered_auroc(positives, negatives)
             if np.isfinite(area):
                 found[index].append(area)
     return [

@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score
 from evaluation.label_mean import LabelMean
 from evaluation.scored import Detector, ScoredSplit
 
+_REPLICATES_AT_ONCE = 64
 PROMPTS = ("{}", "the sound of {}", "this is a sound of {}", "a recording of {}")
 
 
@@ -48,13 +49,15 @@ class ZeroShot:
         for label in range(self.there.shape[1]):
             known = np.flatnonzero(self.known[:, label])
             order = known[np.argsort(-self.similarity[known, label], kind="stable")]
-            drawn = weights[:, order].astype(np.float64)
-            right = drawn * self.there[order, label]
-            found = right.sum(axis=1)
-            precision = np.cumsum(right, axis=1) / np.maximum(np.cumsum(drawn, axis=1), 1)
-            defined = (found > 0) & (found < drawn.sum(axis=1))
-            total += np.where(defined, (right * precision).sum(axis=1) / np.maximum(found, 1), 0.0)
-            count += defined
+            for start in range(0, len(weights), _REPLICATES_AT_ONCE):
+                rows = slice(start, start + _REPLICATES_AT_ONCE)
+                drawn = weights[rows, order].astype(np.float64)
+                right = drawn * self.there[order, label]
+                found = right.sum(axis=1)
+                precision = np.cumsum(right, axis=1) / np.maximum(np.cumsum(drawn, axis=1), 1)
+                defined = (found > 0) & (found < drawn.sum(axis=1))
+                total[rows] += np.where(defined, (right * precision).sum(axis=1) / np.maximum(found, 1), 0.0)
+                count[rows] += defined
         result = np.full(len(weights), np.nan)
         np.divide(total, count, out=result, where=count > 0)
         return result
