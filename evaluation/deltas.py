@@ -89,7 +89,7 @@ def _cross_trigger_rates(truth: Truth) -> Float[np.ndarray, " label"]:
 @compiled
 def _rounded(seconds: float) -> float:
     """To the microsecond, as sed_scores_eval: exactly seven tenths must not depend on float rounding."""
-    return np.rint(seconds * 1e6) / 1e6
+    return float(np.rint(seconds * 1e6)) / 1e6
 
 
 @compiled
