@@ -1,6 +1,6 @@
 """What `flam-cli evaluate` holds in memory and computes, by its stages, as clips and labels grow; no model is asked.
 
-    python benchmarks/evaluate.py                                 456 labels, 500 and 2,000 clips
+    python benchmarks/evaluate.py                                 456 labels, 250 and 1,000 clips
     python benchmarks/evaluate.py --labels 50 --clips 500
 
 A stand-in answers with noise that is higher where a label sounds, about each label, one near miss of it and, of nine
@@ -61,7 +61,7 @@ def main() -> None:
     """Each size in a process of its own, then a table and one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--labels", type=int, default=456)
-    parser.add_argument("--clips", type=int, nargs="+", default=[500, 2_000])
+    parser.add_argument("--clips", type=int, nargs="+", default=[250, 1_000])
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)  # the process of one size
     options = parser.parse_args()
     if options.inside:

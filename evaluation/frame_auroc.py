@@ -86,7 +86,8 @@ def resampled_auroc(
     Scores are put into bins of about as many scores each, and those of a bin are taken as equal.
     """
     num_clips = len(scores.clips)
-    every = bin_edges(np.asarray(scores.values[:, :: max(scores.values.shape[1] // 10_000, 1)]).ravel())
+    step = max(scores.values.shape[1] // 10_000, 1)
+    every = bin_edges(np.concatenate([scores.row(label)[::step] for label in range(truth.num_labels)]))
     together = np.zeros((2, num_clips, NUM_BINS), dtype=np.float32)
     labels = np.full((truth.num_labels, len(weights)), np.nan)
     for label, found in enumerate(_frames(scores, truth, active_only=active_only, among=among)):

@@ -58,8 +58,15 @@ def pairs_of(scored: ScoredSplit) -> Pairs:
         scores.durations[clips].tolist(),
         np.diff(scores.starts)[clips].tolist(),
     )
-    for pair, (clip, label, _) in enumerate(found):
-        result.fill(pair, scores.edges_of(clip), np.asarray(scores.of(clip, label))[:, None])
+    pairs: dict[int, list[int]] = {}
+    for pair, (_, label, _) in enumerate(found):
+        pairs.setdefault(label, []).append(pair)
+    for label, of_label in sorted(pairs.items()):
+        values = scores.row(label)
+        for pair in of_label:
+            clip = found[pair][0]
+            part = values[scores.starts[clip] : scores.starts[clip + 1], None]
+            result.fill(pair, scores.edges_of(clip), part)
     events = [(0, pair, *span) for pair, (_, _, spans) in enumerate(found) for span in spans]
     known = np.ones((len(found), 1), dtype=bool)
     return Pairs(scores=result, truth=Truth.of(events, known), clip=np.array(clips, dtype=np.int64))

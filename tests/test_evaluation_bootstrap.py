@@ -8,11 +8,13 @@ from scored_arrays import truth_of_spans
 from test_evaluation_metrics import random_spans
 
 from evaluation import psds as psds_module
+from evaluation.binned import bin_edges, by_clip_and_bin, weighted_auroc
+from evaluation.binned import resampled_auroc as binned_auroc
 from evaluation.bootstrap import clip_weights, interval
 from evaluation.evaluate import Metric
 from evaluation.event_f1 import collar_f1
 from evaluation.false_alarms import false_alarms
-from evaluation.frame_auroc import frame_auroc, pooled_auroc, resampled_auroc
+from evaluation.frame_auroc import auroc, frame_auroc, pooled_auroc, resampled_auroc
 from evaluation.frame_scores import FrameScores
 from evaluation.post_processing import PostProcessing, detection_f1
 from evaluation.psds import PSDS1, PSDS1_A, area, measure, psds
@@ -147,3 +149,23 @@ def test_a_metric_that_is_mostly_undefined_has_no_interval():
     assert interval(np.r_[np.full(4, np.nan), np.ones(6)], around=1.0).low == 1.0
     assert interval(np.zeros(0), around=1.0) is None
     assert Metric(value=None, replicates=np.ones(10)).interval is None
+
+
+@pytest.mark.parametrize("num_clips", [40, 700])  # fewer than there are bins, and more
+def test_binned_auroc_is_the_same_by_clips_with_positives_and_by_bins(num_clips):
+    rng = np.random.default_rng(0)
+    clip = np.sort(rng.integers(0, num_clips, 8 * num_clips))
+    scores, sounds = rng.integers(0, 50, len(clip)) / 50, rng.random(len(clip)) < 0.5
+    parts = [(scores[of], clip[of]) for of in (sounds, ~sounds)]
+    edges, weights = bin_edges(scores), clip_weights(num_clips, num=20)
+    found = binned_auroc(*parts, edges, weights)
+    by_bin = [weights @ by_clip_and_bin(*part, edges, num_clips=num_clips) for part in parts]
+    np.testing.assert_allclose(found, weighted_auroc(*by_bin), rtol=1e-9)
+    once = binned_auroc(*parts, edges, np.ones((1, num_clips), np.float32))
+    assert once[0] == pytest.approx(auroc(scores[sounds], scores[~sounds]), abs=1e-6)
+    assert np.isnan(binned_auroc(*parts, edges, np.zeros((1, num_clips), np.float32)))
+
+
+def test_weights_are_those_that_one_draw_of_all_would_give():
+    whole = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), size=50)
+    np.testing.assert_array_equal(clip_weights(30, num=50), whole)

@@ -11,10 +11,23 @@ from scored_arrays import frame_scores, scorer_tables, truth_of_frames, truth_of
 from sed_scores_eval import collar_based, segment_based
 from sklearn.metrics import roc_auc_score
 
+from evaluation import segments
+from evaluation.bootstrap import clip_weights
+from evaluation.calibration import calibration
 from evaluation.event_f1 import collar_f1
-from evaluation.frame_auroc import auroc, frame_auroc, pooled_auroc
+from evaluation.false_alarms import false_alarms
+from evaluation.frame_auroc import auroc, frame_auroc, pooled_auroc, resampled_auroc
 from evaluation.frame_scores import FrameScores
-from evaluation.segments import best_threshold, partial_auroc, segment_f1, segment_truth, segments_by_label
+from evaluation.post_processing import PostProcessing, detection_f1
+from evaluation.psds import detection_scores
+from evaluation.segments import (
+    best_threshold,
+    f1_by_threshold,
+    partial_auroc,
+    segment_f1,
+    segment_truth,
+    segments_by_label,
+)
 
 # Few different values, so that ties are common
 TIED_SCORES = hnp.arrays(np.float32, st.integers(1, 30), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
@@ -245,3 +258,43 @@ def test_frame_auroc_adds_memory_for_one_label_not_for_all(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4e6  # all scores are 20 MB, those of one label 0.2 MB
+
+
+def test_thresholds_of_many_scores_are_looked_for_among_a_part_of_them(monkeypatch):
+    scores, truth = random_spans(0, hop=0.1, durations=[10.0] * 20)
+    grid, values = f1_by_threshold(scores, truth)
+    monkeypatch.setattr(segments, "_MOST_VALUES", 100)
+    fewer, found = f1_by_threshold(scores, truth)
+    assert len(grid) > 300 > 100 >= len(fewer)
+    np.testing.assert_allclose(found, np.interp(fewer, grid, values), atol=0.02)  # the same curve
+
+
+def peak_of_all(folder, *, num_labels, num_clips):
+    """Bytes that measuring scores on disk takes, one event a clip."""
+    names = [f"clip {index}" for index in range(num_clips)]
+    labels = [f"label {index}" for index in range(num_labels)]
+    scores = FrameScores.empty(labels, names, [2.0] * num_clips, [20] * num_clips, folder=folder)
+    rng = np.random.default_rng(0)
+    for clip in range(num_clips):
+        scores.fill(clip, np.arange(21) * 0.1, rng.random((20, num_labels), dtype=np.float32))
+    truth = truth_of_spans([{clip % num_labels: [(0.5, 1.5)]} for clip in range(num_clips)], [2.0] * num_clips)
+    how = {"weights": clip_weights(num_clips, num=4)}
+    post = {"threshold": 0.5, "post": PostProcessing()}
+    tracemalloc.start()
+    detection_scores(scores, truth, **how)
+    collar_f1(scores, truth, thresholds=(0.2, 0.5), **how)
+    segment_f1(scores, truth, threshold=0.5, **how)
+    best_threshold(scores, truth)
+    detection_f1(scores, truth, **post, **how)
+    false_alarms(scores, truth.known, **post, **how)
+    calibration(scores, truth)
+    resampled_auroc(scores, truth, *how.values(), active_only=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_what_is_held_does_not_grow_with_labels_times_clips(tmp_path):
+    peak_of_all(tmp_path / "warm", num_labels=2, num_clips=2)
+    few, many = (peak_of_all(tmp_path / str(num), num_labels=num, num_clips=800) for num in (4, 40))
+    assert many < few + 36 * 800 * 8  # less than a number for each label more and clip
