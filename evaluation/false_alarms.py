@@ -17,10 +17,12 @@ class FalseAlarms:
     """Detections in clips in which a query's sound is known to be absent.
 
     Args:
+        of_query: an hour; NaN for one that was not listened for.
         per_hour: mean of the queries that were listened for; None without any.
         replicates: the same with each clip counted as often as each replicate does.
     """
 
+    of_query: Float[np.ndarray, " query"]
     per_hour: float | None
     replicates: Float[np.ndarray, " replicate"]
 
@@ -45,13 +47,16 @@ def false_alarms(
     once = np.ones((1, len(scores.clips)), np.float32)
     wanted = (once,) if weights is None else (once, weights)
     total, listened = np.zeros((2, sum(map(len, wanted))))
+    of_query = np.full(len(scores.labels), np.nan)
     for query in range(len(scores.labels)):
         clips, _, _ = detections(scores, query, threshold=threshold, post=post)
         counts = np.bincount(clips, minlength=len(scores.clips))
         table = np.stack([counts, scores.durations], axis=1) * absent[:, query, None]
         alarms, seconds = np.concatenate([resampled(part, table) for part in wanted]).T
-        total += np.divide(alarms * _HOUR, seconds, out=np.zeros(len(total)), where=seconds > 0)
+        found = np.divide(alarms * _HOUR, seconds, out=np.full(len(total), np.nan), where=seconds > 0)
+        of_query[query] = found[0]
+        total += np.nan_to_num(found)
         listened += seconds > 0
     rates = np.full(len(total), np.nan)
     np.divide(total, listened, out=rates, where=listened > 0)
-    return FalseAlarms(per_hour=float(rates[0]) if listened[0] else None, replicates=rates[1:])
+    return FalseAlarms(of_query=of_query, per_hour=float(rates[0]) if listened[0] else None, replicates=rates[1:])

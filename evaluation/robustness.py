@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from rich.table import Table
 
 from evaluation.clip_length import scores_at_length
-from evaluation.false_alarms import FalseAlarms, false_alarms
+from evaluation.false_alarms import false_alarms
 from evaluation.frame_auroc import frame_auroc
 from evaluation.frame_scores import FrameScores
 from evaluation.label_mean import LabelMean
@@ -115,7 +115,7 @@ class _Texts:
 
     auroc_all: Float[np.ndarray, " text"]
     auroc_active: Float[np.ndarray, " text"]
-    alarms: FalseAlarms | None
+    alarms: Float[np.ndarray, " text"] | None  # an hour
 
     @classmethod
     def of(cls, scores: FrameScores, truth: Truth, trained: Trained, *, among: Truth | None = None) -> "_Texts":
@@ -123,19 +123,19 @@ class _Texts:
         every, active = (frame_auroc(scores, truth, active_only=only, among=among).per_label for only in (False, True))
         alarms = None
         if trained.threshold is not None:
-            alarms = false_alarms(scores, truth.absent, threshold=trained.threshold, post=trained.post)
+            alarms = false_alarms(scores, truth.absent, threshold=trained.threshold, post=trained.post).of_query
         return cls(auroc_all=every, auroc_active=active, alarms=alarms)
 
     def point(self, name: str, at: float | None, rows: Int[np.ndarray, " row"] | slice = slice(None)) -> Point:
         """The mean of some texts."""
         every, active = LabelMean(per_label=self.auroc_all[rows]), LabelMean(per_label=self.auroc_active[rows])
-        alarms = self.alarms and FalseAlarms(counts=self.alarms.counts[rows], seconds=self.alarms.seconds[rows])
+        alarms = None if self.alarms is None else LabelMean(per_label=self.alarms[rows]).macro
         return Point(
             name=name,
             at=at,
             auroc_all=every.macro,
             auroc_active=active.macro,
-            false_alarms_per_hour=alarms.per_hour if alarms else None,
+            false_alarms_per_hour=alarms,
             num_texts=every.num_labels,
         )
 
@@ -222,12 +222,7 @@ def _wordings(
     texts = _Texts(
         auroc_all=np.concatenate([part.auroc_all for part in parts]),
         auroc_active=np.concatenate([part.auroc_active for part in parts]),
-        alarms=FalseAlarms(
-            counts=np.concatenate([part.counts for part in alarms]),
-            seconds=np.concatenate([part.seconds for part in alarms]),
-        )
-        if alarms
-        else None,
+        alarms=np.concatenate(alarms) if alarms else None,
     )
     return {
         name: _by_distance(texts, np.where(member, distances, np.nan))
