@@ -30,7 +30,7 @@ from curation.phrases import update_phrases
 from curation.runner import available_cores
 from curation.simulate import simulate
 from evaluation import yamnet
-from evaluation.baselines import measured_beside, stand_ins
+from evaluation.baselines import LabelPrior, measured_beside, stand_ins
 from evaluation.evaluate import TITLES, Evaluation, evaluate, shown, with_curves
 from evaluation.robustness import COLUMNS, curve_rows
 from manifests.schema import Split
@@ -71,7 +71,7 @@ def main() -> None:
         "all labels": measured(out, "all", all_labels, test, settings, known),
         "without held-out labels": measured(out, "held-out", some_labels, test, settings, known),
     }
-    baselines = measured_baselines(out, test, known)
+    baselines = measured_baselines(out, all_labels, test, known)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     for line in (f"At commit {commit}", "", *markdown(models, baselines)):
         sys.stdout.write(f"{line}\n")
@@ -139,14 +139,18 @@ def measured(
     return found
 
 
-def measured_baselines(out: Path, test: DatasetFolder, known: set[str]) -> dict[str, dict[str, float | None]]:
-    """Each by the same metrics."""
+def measured_baselines(
+    out: Path, data: DatasetFolder, test: DatasetFolder, known: set[str]
+) -> dict[str, dict[str, float | None]]:
+    """Each by the same metrics; how common labels are is counted in `data`."""
     kept = out / "baselines.json"
     if kept.exists():
         return dict(read_json(kept))
     detector = Detector.load(out / "run-all")
+    trained_on = [soundscape for soundscape in data.soundscapes() if soundscape.split == "train"]
     columns = {
         **stand_ins(test, split="test", hop=detector.hop),
+        "label prior": LabelPrior(trained_on, data.phrases(), hop=detector.hop),
         "YAMNet": yamnet.Yamnet(frozen_vectors, hop=detector.hop),
     }
     trained = dataclasses.replace(detector.card.trained(), clusters=known)
