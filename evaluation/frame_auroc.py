@@ -16,6 +16,8 @@ from evaluation.frame_scores import FrameScores
 from evaluation.label_mean import LabelMean
 from evaluation.truth import Truth
 
+_MOST_SAMPLED = 1 << 20  # scores whose distribution gives the bins of all labels together
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Frames:
@@ -86,8 +88,8 @@ def resampled_auroc(
     Scores are put into bins of about as many scores each, and those of a bin are taken as equal.
     """
     num_clips = len(scores.clips)
-    step = max(scores.values.shape[1] // 10_000, 1)
-    every = bin_edges(np.concatenate([scores.row(label)[::step] for label in range(truth.num_labels)]))
+    step = max(scores.values.shape[1] // min(10_000, max(_MOST_SAMPLED // truth.num_labels, 1)), 1)
+    every = bin_edges(np.concatenate([scores.row(label)[::step].copy() for label in range(truth.num_labels)]))
     together = np.zeros((2, num_clips, NUM_BINS), dtype=np.float32)
     labels = np.full((truth.num_labels, len(weights)), np.nan)
     for label, found in enumerate(_frames(scores, truth, active_only=active_only, among=among)):
