@@ -5,13 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
+from manifests.compiled import compiled
+
 NUM_BINS = 500
 _CLIPS_AT_ONCE = 256
 
 
 def bin_edges(values: Float[np.ndarray, " score"]) -> Float[np.ndarray, " edge"]:
     """Of bins that hold about as many scores each."""
-    found: Float[np.ndarray, " edge"] = np.quantile(values, np.linspace(0, 1, NUM_BINS + 1))
+    found: Float[np.ndarray, " edge"] = np.quantile(np.sort(values), np.linspace(0, 1, NUM_BINS + 1))
     return found
 
 
@@ -23,9 +25,28 @@ def by_clip_and_bin(
     num_clips: int,
 ) -> Float[np.ndarray, "clip bin"]:
     """How many scores of each clip each bin holds."""
-    bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, NUM_BINS - 1)
-    counts = np.bincount(clips * NUM_BINS + bins, minlength=num_clips * NUM_BINS)
-    return counts.reshape(num_clips, NUM_BINS).astype(np.float32)
+    counts = np.zeros((num_clips, NUM_BINS), np.float32)
+    _count(values, clips, edges, counts)
+    return counts
+
+
+@compiled
+def _count(
+    values: Float[np.ndarray, " score"],
+    clips: Int[np.ndarray, " score"],
+    edges: Float[np.ndarray, " edge"],
+    counts: Float[np.ndarray, "clip bin"],
+) -> None:
+    """Add each score to the bin of the last edge that is not above it, or to the first or last bin."""
+    for place in range(len(values)):
+        low, high = 0, len(edges) - 1  # of bins
+        while high - low > 1:
+            middle = (low + high) // 2
+            if edges[middle] <= values[place]:
+                low = middle
+            else:
+                high = middle
+        counts[clips[place], low] += 1
 
 
 def by_replicate_and_bin(
