@@ -12,6 +12,7 @@ from scored_arrays import frame_scores, scorer_tables, truth_of_frames, truth_of
 from sed_scores_eval import collar_based, segment_based
 from sklearn.metrics import roc_auc_score
 
+from evaluation import frame_auroc as frame_auroc_module
 from evaluation import segments
 from evaluation.bootstrap import clip_weights
 from evaluation.calibration import calibration
@@ -305,7 +306,9 @@ def peaks(folder, *, num_labels, num_clips):
 
 
 def test_what_is_held_does_not_grow_with_labels_times_clips(tmp_path, monkeypatch):
-    monkeypatch.setattr(segments, "_MOST_VALUES", 5_000)  # held while a threshold is looked for
+    # held while a threshold and bins are looked for, however many labels there are
+    monkeypatch.setattr(segments, "_MOST_VALUES", 5_000)
+    monkeypatch.setattr(frame_auroc_module, "_MOST_SAMPLED", 5_000)
     peaks(tmp_path / "warm", num_labels=2, num_clips=2)
     few, many = (peaks(tmp_path / str(num), num_labels=num, num_clips=800) for num in (4, 40))
     grown = {name: many[name] - few[name] for name in few}
