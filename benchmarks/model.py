@@ -33,6 +33,7 @@ from evaluation import yamnet
 from evaluation.baselines import LabelPrior, measured_beside, stand_ins
 from evaluation.evaluate import TITLES, Evaluation, evaluate, shown, with_curves
 from evaluation.robustness import COLUMNS, curve_rows
+from evaluation.scored import soundscapes_digest, split_soundscapes
 from manifests.schema import Split
 from manifests.store import DatasetFolder, read_json, write_json
 from training.config import TrainConfig
@@ -72,12 +73,11 @@ def main() -> None:
         "without held-out labels": measured(out, "held-out", some_labels, test, settings, known),
     }
     baselines = measured_baselines(out, all_labels, test, known)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    for line in (f"At commit {commit}", "", *markdown(models, baselines)):
+    for line in markdown(models, baselines):
         sys.stdout.write(f"{line}\n")
     results = {name: {key: value for key, value in found.items() if key != "labels"} for name, found in models.items()}
     sys.stdout.write(
-        json.dumps({"commit": commit, "command": sys.argv, "models": results, "baselines": baselines}) + "\n"
+        json.dumps({"commit": commit(), "command": sys.argv, "models": results, "baselines": baselines}) + "\n"
     )
 
 
@@ -118,10 +118,10 @@ def measured(
 ) -> dict[str, Any]:
     """Train on `data`, or finish that, and measure on `test`; RUN/measured.json keeps it, every label's values, too."""
     run = out / f"run-{name}"
+    report = train(data.root, run, config)  # first: a run with other options is refused
     kept = run / "measured.json"
-    if kept.exists():
-        return dict(read_json(kept))
-    report = train(data.root, run, config)
+    if (known_before := kept_for(kept, test)) is not None:
+        return known_before
     detector = Detector.load(run)
     trained = dataclasses.replace(detector.card.trained(), clusters=known)
     work = run / "evaluations" / "test"
@@ -130,6 +130,7 @@ def measured(
     if config.steps:
         result = with_curves(result, detector, test, trained=trained, work=work)
     found = {
+        "commit": commit(),
         "minutes": round(report.seconds / 60, 1),
         "best": report.best,
         **result.to_dict(),
@@ -144,8 +145,8 @@ def measured_baselines(
 ) -> dict[str, dict[str, float | None]]:
     """Each by the same metrics; how common labels are is counted in `data`."""
     kept = out / "baselines.json"
-    if kept.exists():
-        return dict(read_json(kept))
+    if (known_before := kept_for(kept, test)) is not None:
+        return dict(known_before["columns"])
     detector = Detector.load(out / "run-all")
     trained_on = [soundscape for soundscape in data.soundscapes() if soundscape.split == "train"]
     columns = {
@@ -155,8 +156,24 @@ def measured_baselines(
     }
     trained = dataclasses.replace(detector.card.trained(), clusters=known)
     found = measured_beside(columns, test, split="test", trained=trained, caption_set="template", limit=None)
-    write_json(kept, found)
+    write_json(kept, {"soundscapes": digest_of(test), "columns": found})
     return found
+
+
+def kept_for(path: Path, test: DatasetFolder) -> dict[str, Any] | None:
+    """What was measured before on these very soundscapes. Of another commit it says so; delete it to measure anew."""
+    found = read_json(path) if path.exists() else {}
+    return found if found.get("soundscapes") == digest_of(test) else None
+
+
+def digest_of(test: DatasetFolder) -> str:
+    """Of the test set's soundscapes."""
+    return soundscapes_digest(split_soundscapes(test, "test"))
+
+
+def commit() -> str:
+    """Of the code that runs."""
+    return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
 
 
 def markdown(
@@ -176,7 +193,8 @@ def markdown(
         ),
     )
     for name, found in models.items():
-        yield from ("", f"{name}: {found['minutes']} minutes of training, kept step {found['best'].get('step')}")
+        kept = f"kept step {found['best'].get('step')}, measured at commit {found['commit']}"
+        yield from ("", f"{name}: {found['minutes']} minutes of training, {kept}")
     for name, found in models.items():
         strata = [
             (title if not index else "", part["name"], shown(part["auroc"]), str(part["num_labels"]))

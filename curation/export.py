@@ -102,13 +102,14 @@ def export(folder: DatasetFolder, out: Path, *, captions: str) -> ExportReport:
     """
     words = _Words(folder, captions)
     lengths, checksum = _measured(folder)
-    made_of = {"captions": captions, "texts": words.checksum, "soundscapes": checksum}
+    made_of = {"captions": captions, "captions_crc32": words.checksum, "soundscapes_crc32": checksum}
     claim(out / "export.json", made_of, differs=f"delete {out}, or export to another folder")
     files = [file for split in SPLITS for file in _files(out / "data", split, lengths[split])]
     report = ExportReport(splits=Counter({split: len(lengths[split]) for split in SPLITS if lengths[split]}))
     there = [file for file in files if file.path.exists()]
     with progress("export", report.splits.total(), done=sum(file.num for file in there)) as advance:
-        for split in SPLITS:
+        unfinished = {file.split for file in files if file not in there}
+        for split in (split for split in SPLITS if split in unfinished):
             rows = (row for row in folder.soundscapes() if row.split == split)
             for file in (file for file in files if file.split == split):
                 chosen = islice(rows, file.num)

@@ -198,7 +198,7 @@ def test_another_dataset_is_refused(folder: DatasetFolder, tmp_path: Path) -> No
     )
     caption(tmp_path / "more")
     caption(tmp_path / "more", styles=("event",))
-    with pytest.raises(FlamError, match="texts = "):
+    with pytest.raises(FlamError, match="captions_crc32 = "):
         export(DatasetFolder.open(tmp_path / "more"), tmp_path / "hub", captions="template")
 
 

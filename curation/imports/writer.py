@@ -48,9 +48,10 @@ class Writer:
             extracted.unlink(missing_ok=True)
 
     def _add(self, clip: Clip, recording: Path) -> None:
-        sample_rate, num_samples, ending = _measured(recording)
+        sample_rate, num_samples = _measured(recording)
+        ending = recording.suffix.lower() or f".{soundfile.info(recording).format.lower()}"
         index = self.report.num_soundscapes
-        audio_path = f"audio/{index // SHARD_SIZE:05d}/{index:08d}{recording.suffix.lower() or ending}"
+        audio_path = f"audio/{index // SHARD_SIZE:05d}/{index:08d}{ending}"
         self._link(recording, self.folder.root / audio_path)
         self._rows.append(self._row(clip, audio_path, sample_rate, num_samples))
         self._captions += _captions(clip)
@@ -129,15 +130,15 @@ class Writer:
         )
 
 
-def _measured(path: Path) -> tuple[int, int, str]:
-    """Sample rate in Hz, number of samples and format of a recording that was read to its end; raises AudioError."""
+def _measured(path: Path) -> tuple[int, int]:
+    """Sample rate in Hz and number of samples of a recording that was read to its end; raises AudioError."""
     sample_rate, _, _ = probe(path)
     num_samples, silent, numbers = read_through(path, sample_rate)
     if not num_samples:
         raise AudioError(path, "holds no sample")
     if silent or not numbers:
         raise AudioError(path, "every sample is 0" if numbers else "holds samples that are no number")
-    return sample_rate, num_samples, f".{soundfile.info(path).format.lower()}"
+    return sample_rate, num_samples
 
 
 def _event(span: LabelledSpan, clip: Clip, duration: float) -> Event:
