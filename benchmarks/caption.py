@@ -5,7 +5,8 @@
 Simulates soundscapes of the built-in sounds (plans only), starts a small server that answers each question truthfully
 after the latency, and captions them all with 64 calls at a time. The ideal is that every call takes the latency and
 nothing else: num / concurrency * latency. CPU is that of the whole stage in this process, user and system, all checks
-and files included. Memory is resident memory at the end less that after a tenth. The last line is one JSON object.
+and files included; what the openai client alone takes for such calls is measured after it. Memory is resident memory
+at the end less that after a tenth. The last line is one JSON object.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+NUM_ALONE = 4_000  # calls
 
 
 def main() -> None:
@@ -71,6 +74,8 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             per_request=options.per_request,
         )
         wall, cpu = time.perf_counter() - started, cpu_seconds() - before
+        growth = memory.growth(wall)
+        client_alone = asyncio.run(cpu_of_client_alone(port, num=NUM_ALONE, concurrency=options.concurrency))
     finally:
         server.kill()
     ideal = options.num / options.per_request / options.concurrency * options.latency
@@ -82,9 +87,28 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "ideal_s": round(ideal, 1),
         "share_of_ideal": round(ideal / wall, 3),
         "client_cpu_ms": round(1000 * cpu / report.num_done, 3),
-        "rss_growth_mb": round(memory.growth(wall), 1),
+        "openai_client_cpu_ms": round(1000 * client_alone / NUM_ALONE, 3),
+        "rss_growth_mb": round(growth, 1),
         "rss_mb": round(memory.now(), 1),
     }
+
+
+async def cpu_of_client_alone(port: int, *, num: int, concurrency: int) -> float:
+    """Seconds of this process for calls of the openai client that nothing is done with."""
+    from openai import AsyncOpenAI
+
+    client = AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0)
+    timeline = {"background": "rain", "sounds": [{"label": "dog bark", "times": [[0.5, 1.25]]}] * 4}
+    messages = [{"role": "system", "content": "word " * 300}, {"role": "user", "content": json.dumps(timeline)}]
+    left = iter(range(num))
+
+    async def ask() -> None:
+        for _ in left:
+            await client.post("/chat/completions", cast_to=object, body={"model": "mock", "messages": messages})
+
+    before = cpu_seconds()
+    await asyncio.gather(*(ask() for _ in range(concurrency)))
+    return cpu_seconds() - before
 
 
 def cpu_seconds() -> float:

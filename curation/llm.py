@@ -136,6 +136,11 @@ class Llm:
                         settled = True
                         return answer
                 await asyncio.sleep(wait)
+            except NoneTakenError:
+                raise
+            except FlamError as error:
+                self._traffic.end(error)
+                raise
             finally:
                 if not settled:
                     self.budget.release(reservation)
@@ -150,11 +155,14 @@ class Llm:
 
         for dialect in range(self._dialect, len(_DIALECTS)):
             try:
-                async with asyncio.timeout(self.server.timeout):  # against a server that drips
+                async with asyncio.timeout(self.server.timeout):  # of the whole call, whatever drips
                     body = await self.client.post(
-                        "/chat/completions", cast_to=object, body=request(self.server.model, messages, form, dialect)
+                        "/chat/completions",
+                        cast_to=object,
+                        body=request(self.server.model, messages, form, dialect),
+                        options={"timeout": None},  # none beside it: what aiohttp calls one may be a lost connection
                     )
-            except (openai.APITimeoutError, TimeoutError):
+            except TimeoutError:
                 raise _FailedError("timeout", may_cost=True) from None
             except openai.APIConnectionError:
                 raise _FailedError("connection lost or refused", may_cost=True) from None
@@ -250,7 +258,7 @@ def make_client(server: Server) -> "AsyncOpenAI":
     Raises FlamError for settings, the environment's too, with which no call could leave: the client would fail at each
     call as if the server had, or in many lines. None of them is quoted, for they may hold keys and passwords.
     """
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, DefaultAioHttpClient
 
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if not (key or server.base_url or os.environ.get("OPENAI_BASE_URL")):
@@ -270,6 +278,7 @@ def make_client(server: Server) -> "AsyncOpenAI":
             default_query=address.query,
             timeout=server.timeout,
             max_retries=0,
+            http_client=DefaultAioHttpClient(),  # a call takes less CPU than over the default one
         )
     except OSError:
         raise FlamError(

@@ -32,16 +32,19 @@ class Traffic:
         self._pauses = 0
         self._refusals = 0  # in a row
         self._probing = False
+        self._end: FlamError | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @contextlib.asynccontextmanager
     async def leave(self) -> AsyncIterator[bool]:
         """Wait until a call may be made. Inside, one of the methods below is told what came of it.
 
-        Yields whether the call is to find out if a server that was away is back.
+        Yields whether the call is to find out if a server that was away is back. Raises what ended it all.
         """
         while not self._is_free():
             await self._turn()
+        if self._end is not None:
+            raise self._end
         is_probe = self._is_open()
         self._in_flight += 1
         self._probing |= is_probe
@@ -113,10 +116,18 @@ class Traffic:
         self._until = time.monotonic() + PAUSES[self._pauses]
         self._pauses += 1
 
+    def end(self, reason: FlamError) -> None:
+        """No call leaves any more, not even one whose turn comes before it hears of this."""
+        self._end = reason
+        while self._waiting:
+            self._wake()
+
     def _is_open(self) -> bool:
         return self._unanswered >= _TRIPS_AFTER
 
     def _is_free(self) -> bool:
+        if self._end is not None:
+            return True
         if time.monotonic() < self._until or self._in_flight >= max(1, int(self.limit)):
             return False
         return not (self._is_open() and self._probing)

@@ -46,6 +46,24 @@ def test_a_refusal_holds_everybody_back_and_halves_the_limit_once_a_burst() -> N
     assert waited > 0.15
 
 
+def test_nobody_whose_turn_comes_leaves_after_the_end() -> None:
+    async def run() -> None:
+        lane = Traffic("it", concurrency=1)
+        left = []
+
+        async def call(number: int) -> None:
+            async with lane.leave():
+                left.append(number)
+                await asyncio.sleep(0.01)
+            lane.end(FlamError("no such key"))
+
+        found = await asyncio.gather(*(call(number) for number in range(3)), return_exceptions=True)
+        assert left == [0]
+        assert [str(error) for error in found[1:]] == ["no such key"] * 2
+
+    asyncio.run(run())
+
+
 async def _fail(lane: Traffic, times: int) -> None:
     for _ in range(times):
         async with lane.leave() as is_probe:
