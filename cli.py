@@ -516,9 +516,10 @@ def evaluate(  # noqa: PLR0913 - as above
     """
     from evaluation.baselines import BASELINES, measured_beside
     from evaluation.evaluate import evaluate as measure
-    from evaluation.evaluate import evaluation_table, with_curves
+    from evaluation.evaluate import with_curves
     from evaluation.kept import evaluation_folders, keep
     from evaluation.report import write_report
+    from evaluation.results import evaluation_table
     from evaluation.robustness import curves_table
     from evaluation.score_folder import score_folders
     from manifests.store import DatasetFolder, locked

@@ -10,9 +10,10 @@ from curation.caption import caption
 from curation.config import load_recipe
 from curation.phrases import phrases_by_cluster
 from curation.simulate import simulate
-from evaluation.evaluate import evaluate, evaluation_table
+from evaluation.evaluate import evaluate
 from evaluation.kept import keep
 from evaluation.report import write_report
+from evaluation.results import evaluation_table
 from evaluation.scored import split_soundscapes
 from manifests.schema import Soundscape
 from manifests.store import DatasetFolder

@@ -31,7 +31,8 @@ from curation.runner import available_cores
 from curation.simulate import simulate
 from evaluation import yamnet
 from evaluation.baselines import LabelPrior, measured_beside, stand_ins
-from evaluation.evaluate import TITLES, Evaluation, evaluate, shown, with_curves
+from evaluation.evaluate import evaluate, with_curves
+from evaluation.results import TITLES, Evaluation, shown
 from evaluation.robustness import COLUMNS, curve_rows
 from evaluation.scored import soundscapes_digest, split_soundscapes
 from manifests.schema import Split

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from evaluation.bootstrap import Interval, interval
-from evaluation.evaluate import TITLES, Evaluation
+from evaluation.results import TITLES, Evaluation
 from manifests.errors import FlamError
 from manifests.store import read_json, replacing, write_json
 

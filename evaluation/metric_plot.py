@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.evaluate import DEFAULT_THRESHOLD, Evaluation
 from evaluation.figures import COLORS, CURVE, DETECTED, LIMIT, TRUTH, save_figure
+from evaluation.results import DEFAULT_THRESHOLD, Evaluation
 from evaluation.robustness import TITLES, Point
 from evaluation.segments import f1_by_threshold
 from evaluation.strata import Stratum

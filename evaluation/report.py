@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.detection_plot import plot_detections
-from evaluation.evaluate import DEFAULT_THRESHOLD, Evaluation, shown, table_rows
 from evaluation.metric_plot import plot_metrics
+from evaluation.results import DEFAULT_THRESHOLD, Evaluation, shown, table_rows
 from evaluation.robustness import COLUMNS, curve_rows
 from manifests import audio
 from manifests.progress import progress

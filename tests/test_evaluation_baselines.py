@@ -8,8 +8,9 @@ from rich.console import Console
 from test_evaluation_evaluate import Oracle
 
 from evaluation.baselines import BASELINES, Chance, Energy, LabelPrior, measured_beside, stand_ins
-from evaluation.evaluate import evaluate, evaluation_table
+from evaluation.evaluate import evaluate
 from evaluation.queries import UNTRAINED, label_words
+from evaluation.results import evaluation_table
 from evaluation.scored import Detector, split_soundscapes
 from manifests.audio import Recording
 from manifests.errors import FlamError

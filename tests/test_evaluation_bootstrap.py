@@ -11,13 +11,13 @@ from evaluation import psds as psds_module
 from evaluation.binned import bin_edges, by_clip_and_bin, weighted_auroc
 from evaluation.binned import resampled_auroc as binned_auroc
 from evaluation.bootstrap import clip_weights, interval
-from evaluation.evaluate import Metric
 from evaluation.event_f1 import collar_f1
 from evaluation.false_alarms import false_alarms
 from evaluation.frame_auroc import auroc, frame_auroc, pooled_auroc, resampled_auroc
 from evaluation.frame_scores import FrameScores
 from evaluation.post_processing import PostProcessing, detection_f1
 from evaluation.psds import PSDS1, PSDS1_A, area, measure, psds
+from evaluation.results import Metric
 from evaluation.segments import partial_auroc, resampled_partial_auroc, segment_f1
 from evaluation.truth import Truth
 

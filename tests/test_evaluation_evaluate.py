@@ -12,8 +12,9 @@ from conftest import TOY_SOUNDS
 from rich.console import Console
 from soundscape_rows import event, soundscape
 
-from evaluation.evaluate import TITLES, evaluate, evaluation_table
+from evaluation.evaluate import evaluate
 from evaluation.queries import Trained, label_words, split_queries
+from evaluation.results import TITLES, evaluation_table
 from evaluation.scored import Detector, collect_scores, split_soundscapes
 from evaluation.segments import best_threshold
 from manifests import audio
