@@ -94,10 +94,10 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def cpu_of_client_alone(port: int, *, num: int, concurrency: int) -> float:
-    """Seconds of this process for calls of the openai client that nothing is done with."""
-    from openai import AsyncOpenAI
+    """Seconds of this process for calls of the same openai client whose answers nothing is done with."""
+    from curation.llm import Server, make_client
 
-    client = AsyncOpenAI(api_key="none", base_url=f"http://127.0.0.1:{port}/v1", max_retries=0)
+    client = make_client(Server(model="mock", base_url=f"http://127.0.0.1:{port}/v1"))
     timeline = {"background": "rain", "sounds": [{"label": "dog bark", "times": [[0.5, 1.25]]}] * 4}
     messages = [{"role": "system", "content": "word " * 300}, {"role": "user", "content": json.dumps(timeline)}]
     left = iter(range(num))
@@ -108,7 +108,9 @@ async def cpu_of_client_alone(port: int, *, num: int, concurrency: int) -> float
 
     before = cpu_seconds()
     await asyncio.gather(*(ask() for _ in range(concurrency)))
-    return cpu_seconds() - before
+    seconds = cpu_seconds() - before
+    await client.close()
+    return seconds
 
 
 def cpu_seconds() -> float:
