@@ -25,6 +25,7 @@ _SOMEONE = frozenset({("can", "hear"), ("could", "hear"), ("may", "hear"), ("mig
 _ONLY = frozenset({"only", "just", "exactly", "single", "sole", "lone"})
 _MANY = frozenset({"repeatedly", "several", "numerous", "multiple", "frequently"})
 _MANY_PAIRS = frozenset({("again", "and"), ("over", "and"), ("many", "times"), ("series", "of"), ("time", "after")})
+_TELL_COUNT = _MANY | {first for first, _ in _MANY_PAIRS} | _ADVERBS.keys() | _NUMBERS.keys()
 _NOT_ADVERB = words_of("the it they a an all this that more again her his their")
 _REACH = 4  # words from a number to what it counts
 _ANY = 10**6
@@ -80,10 +81,10 @@ def _often(number: int) -> str:
 def _counts(said: Mentions) -> Iterator[_Count]:
     row, used = said.row, set[int]()
     for at, word in enumerate(row):
+        if word.text not in _TELL_COUNT or at in used:
+            continue
         following = row[at + 1].text if at + 1 < len(row) else ""
         before = row[at - 1].text if at else ""
-        if at in used:
-            continue
         if word.text in _MANY or (word.text, following) in _MANY_PAIRS:
             if (mention := _nearest(said, at)) is not None:
                 yield _Count(mention, 2, _ANY, "again and again", vague=True)

@@ -10,6 +10,7 @@ _NEXT = (THEN | {"after"}) - {"later"}
 _START = frozenset({"start", "beginning", "outset", "opening"})
 _OPENS = frozenset({"starts", "opens", "begins", "start", "begin", "open", "starting", "beginning", "opening"})
 _ENDS = frozenset({"ends", "closes", "concludes", "finishes", "ending", "closing", "finishing", "concluding"})
+TELL_ENDS = _OPENS | _START | _ENDS | _FINALLY | {"first", "last", "end", "close", "finish"}
 # Shares of the duration: what begins later is not at its start, and what is over sooner not at its very end.
 _EARLY, _LATE = 0.5, 0.6
 

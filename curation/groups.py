@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from curation.stems import Token, words_of
-from curation.vocabulary import Meaning, fits, vocabulary
+from curation.vocabulary import NO_SOUND, Meaning, fits, vocabulary
 
 # What stands on two sides of these is seldom about the same sound.
 _APART = words_of(
@@ -64,15 +64,15 @@ class Group:
 
 
 PIECES = ""  # key of the terms that may be found inside a word
-OwnTerms = Mapping[str, Sequence[tuple[tuple[str, ...], int, Meaning]]]  # by first stem; longest first
+OwnTerms = Mapping[str, Sequence[tuple[str, ...]]]  # of one cluster by first stem, the longest first
 
 
-def groups(row: Sequence[Token], own: OwnTerms, *, together: bool = False) -> list[Group]:
+def groups(row: Sequence[Token], own: Sequence[tuple[OwnTerms, int]], *, together: bool = False) -> list[Group]:
     """The groups of a text in order, without what "no" stands before.
 
     Args:
         row: the text.
-        own: terms of the clusters with their numbers and what else fits them.
+        own: the terms of each cluster, and the mask of what else fits it.
         together: the text is a label, all of whose words may be about one sound.
     """
     found: list[Group] = []
@@ -112,7 +112,7 @@ def _text(row: Sequence[Token], at: int) -> str:
     return row[at].text if 0 <= at < len(row) else ""
 
 
-def _words(row: Sequence[Token], own: OwnTerms) -> Iterator[Word]:
+def _words(row: Sequence[Token], own: Sequence[tuple[OwnTerms, int]]) -> Iterator[Word]:
     """The terms of a text from left to right, each as long as can be; a cluster's own win over the vocabulary's."""
     vocabulary_ = vocabulary()
     at = 0
@@ -120,23 +120,26 @@ def _words(row: Sequence[Token], own: OwnTerms) -> Iterator[Word]:
         if not row[at].stem:
             at += 1
             continue
-        length, meaning = vocabulary_.match(row, at) or (0, Meaning())
+        length, meaning = vocabulary_.match(row, at) or (0, NO_SOUND)
         owners: set[int] = set()
         near = 0
-        for term, number, fitting in own.get(row[at].stem, ()):
-            if len(term) < length:
-                break
-            if fits(term, row, at):
-                if len(term) > length:
-                    length, meaning = len(term), Meaning()
-                owners.add(number)
-                near |= fitting.near
+        for number, (terms, fitting) in enumerate(own):
+            for term in terms.get(row[at].stem, ()):
+                if len(term) < length:
+                    break
+                if fits(term, row, at):
+                    if len(term) > length:
+                        length, meaning, near = len(term), NO_SOUND, 0
+                        owners.clear()
+                    owners.add(number)
+                    near |= fitting
+                    break
         if not row[at].text.isascii():
-            for (piece, *_), number, fitting in own.get(PIECES, ()):
-                if piece in row[at].text:
+            for number, (terms, fitting) in enumerate(own):
+                if any(piece in row[at].text for (piece,) in terms.get(PIECES, ())):
                     length = max(length, 1)
                     owners.add(number)
-                    near |= fitting.near
+                    near |= fitting
         if owners:
             meaning = Meaning(
                 named=meaning.named,

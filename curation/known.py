@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from curation.groups import groups
+from curation.groups import PIECES, OwnTerms, groups
 from curation.stems import Token, tokens, words_of
 from curation.vocabulary import vocabulary
 from curation.wording import plain_words, wordings
@@ -26,16 +26,14 @@ class Known:
     Args:
         sounds: bit mask of the sounds of the vocabulary that its labels are about; 0 if they are about none.
         near: these, their kinds and parts; words beside the cluster's own are about it if they fit. -1 fits all.
-        terms: rows of stems that mention it, wherever they stand.
+        terms: rows of stems that mention it, wherever they stand, and words in other scripts, to be found inside a word.
         words: all stems of its labels: what they say is there, as far as anybody knows.
-        pieces: words in other scripts, to be found inside a word.
     """
 
     sounds: int
     near: int
-    terms: tuple[tuple[str, ...], ...]
+    terms: OwnTerms
     words: frozenset[str]
-    pieces: tuple[str, ...]
 
 
 class Clusters:
@@ -76,10 +74,19 @@ def _known(labels: tuple[str, ...], phrases: tuple[str, ...]) -> Known:
     return Known(
         sounds=sounds,
         near=vocabulary_.near(sounds) if sounds else -1,
-        terms=tuple(sorted((term for term in terms if any(term)), key=len, reverse=True)),
+        terms=_by_first(terms, pieces),
         words=words - {""},
-        pieces=tuple(sorted(pieces)),
     )
+
+
+def _by_first(terms: Iterable[tuple[str, ...]], pieces: Iterable[str]) -> OwnTerms:
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for term in sorted(terms, key=len, reverse=True):
+        if any(term):
+            found.setdefault(term[0], []).append(term)
+    if pieces:
+        found[PIECES] = [(piece,) for piece in pieces]
+    return found
 
 
 def _term(row: Sequence[Token]) -> tuple[str, ...]:
@@ -92,7 +99,7 @@ def _term(row: Sequence[Token]) -> tuple[str, ...]:
 
 def _sounds(row: Sequence[Token]) -> int:
     """What a label is about: what its words claim, else what they hint at."""
-    found = groups(row, {}, together=True)
+    found = groups(row, (), together=True)
     claimed = hinted = 0
     for group in found:
         claimed |= group.meaning.claimed

@@ -24,9 +24,10 @@ def is_english(text: str, *, given: AbstractSet[str] = frozenset()) -> bool:
         given: stems of words that tell nothing, whatever their language: those of the labels.
     """
     words = [token for token in tokens(text) if token.stem and token.stem not in given and not token.text.isdigit()]
-    letters = [char for token in words for char in token.text if char.isalpha()]
-    if sum(_is_latin(char) for char in letters) < _LEAST_LATIN * len(letters):
-        return False
+    if not text.isascii():
+        letters = [char for token in words for char in token.text if char.isalpha()]
+        if sum(_is_latin(char) for char in letters) < _LEAST_LATIN * len(letters):
+            return False
     known = vocabulary()
     english = foreign = 0
     for token in words:

@@ -1,10 +1,9 @@
 """Where a text mentions which sounds of a soundscape, and what it mentions that is not there."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from curation.groups import PIECES, Group, OwnTerms, chunks, groups
+from curation.groups import Group, chunks, groups
 from curation.known import Known
 from curation.stems import Token
 from curation.vocabulary import Meaning, vocabulary
@@ -52,7 +51,7 @@ def mentions(row: Sequence[Token], present: Sequence[tuple[str, Known]]) -> Ment
         row: the text.
         present: every cluster that can be heard, and how it is recognised.
     """
-    all_groups = groups(row, _own_terms(present))
+    all_groups = groups(row, [(known.terms, known.near) for _, known in present])
     claiming = {group.chunk for group in all_groups if _claims(group)}
     everything = 0
     for _, known in present:
@@ -80,19 +79,6 @@ def mentions(row: Sequence[Token], present: Sequence[tuple[str, Known]]) -> Ment
         ):
             invented.append(mention)
     return Mentions(row, chunks(row), found, invented)
-
-
-def _own_terms(present: Sequence[tuple[str, Known]]) -> OwnTerms:
-    own: dict[str, list[tuple[tuple[str, ...], int, Meaning]]] = defaultdict(list)
-    for number, (_, known) in enumerate(present):
-        fitting = Meaning(near=known.near)
-        for term in known.terms:
-            own[term[0]].append((term, number, fitting))
-        for piece in known.pieces:
-            own[PIECES].append(((piece,), number, fitting))
-    for terms in own.values():
-        terms.sort(key=lambda item: -len(item[0]))
-    return own
 
 
 def _claims(group: Group) -> bool:

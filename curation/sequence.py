@@ -7,7 +7,7 @@ reading of it agrees with the times. A sound that comes again and again may be b
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from curation.first_last import Ends
+from curation.first_last import TELL_ENDS, Ends
 from curation.mentions import Mention, Mentions
 from curation.reading import SLACK, THEN, Times, told
 from curation.stems import words_of
@@ -28,6 +28,11 @@ _ONE_TIME = frozenset({"only", "just", "exactly", "than", "at", "the", "but", "h
 _NO_CLAUSE = words_of("at in on by near and with during or before after again more as while over from to ,")
 _NO_CLAUSE |= {".", ";", ""}
 _IS = frozenset({"is", "are", "was", "were", "been", "be"})
+_FOLLOWED = frozenset({"followed", "gives", "give", "giving", "gave"})
+_FOLLOWS = frozenset({"follow", "follows", "following"})
+_PRECEDES = frozenset({"precede", "precedes", "preceding"})
+_CONJUNCTIONS = frozenset({"before", "prior", "after", "when", "once", "at", "simultaneously", "concurrently", "in"})
+_TELL_ORDER = THEN | _FOLLOWED | _FOLLOWS | _PRECEDES | {"preceded"} | _CONJUNCTIONS | _WHILE | TELL_ENDS
 _STOPS = THEN | {",", ";", ".", "before", "after", "followed", "once", "with"}
 
 
@@ -47,13 +52,15 @@ class _Text(Ends):
 
     def problems(self) -> Iterator[str]:
         for at, word in enumerate(self.row):
-            if word.text in THEN or (word.text in ("followed", "gives", "give", "giving", "gave")):
+            if word.text not in _TELL_ORDER:
+                continue  # most words
+            if word.text in THEN or word.text in _FOLLOWED:
                 yield from self._then(at)
-            elif word.text in ("follow", "follows", "following"):
+            elif word.text in _FOLLOWS:
                 yield from self._follows(at)
             elif word.text == "preceded":
                 yield from self._first(self.after(at), self._told_of(at), strict=False)
-            elif word.text in ("precede", "precedes", "preceding"):
+            elif word.text in _PRECEDES:
                 yield from self._first(self._told_of(at), self.after(at), strict=False)
             elif word.text == "before" or self.words(at, 2) == "prior to":
                 yield from self._before_clause(at)

@@ -97,10 +97,11 @@ def fits(term: Sequence[str], words: Sequence[Token], at: int) -> bool:
         return False
     if words[end - 1].text == "can" and end < len(words) and words[end].text in _AFTER_CAN:
         return False  # no tin: "a drink can be heard"
-    return all(
-        key == word.stem or (key[0] == "=" and key[1:] == word.text)
-        for key, word in zip(term, words[at:end], strict=True)
-    )
+    for place, key in enumerate(term, at):
+        word = words[place]
+        if key != word.stem and (key[0] != "=" or key[1:] != word.text):
+            return False
+    return True
 
 
 @functools.cache
