@@ -18,6 +18,7 @@ from manifests.schema import Caption, Check, Soundscape
 from manifests.store import read_rows, read_table, rows_of, write_rows
 
 _ROWS_AT_A_TIME = 50
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 _FIELDS = [field.name for field in dataclasses.fields(Caption)]
 Key = tuple[str, str]  # soundscape id, style
 
@@ -115,7 +116,7 @@ class CaptionShard:
             self._file = None
 
     def _append(self, rows: Sequence[Caption]) -> None:
-        line = json.dumps([_content(row) for row in rows], ensure_ascii=False).encode() + b"\n"
+        line = _as_json([_content(row) for row in rows]).encode() + b"\n"
         try:
             if self._file is None:
                 self._file = self._open_journal()

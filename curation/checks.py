@@ -4,7 +4,7 @@ Each check has a name, and for the model a sentence that says what is wrong with
 """
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,9 @@ class Result:
     problem: str = ""
 
 
+_PASSED = {name: Result(name, passed=True) for name in CHECKS}
+
+
 class _Checked(Protocol):
     @property
     def name(self) -> str: ...
@@ -82,6 +85,7 @@ class Checker:
         text: str,
         soundscape: Soundscape,
         *,
+        heard: Sequence[Sound] | None = None,
         finish_reason: str = "stop",
         prompt: str = "",
         limits: Limits = _LIMITS,
@@ -91,20 +95,21 @@ class Checker:
         Args:
             text: the caption as the model wrote it, without its JSON; any text at all.
             soundscape: what it is about.
+            heard: its `sounds`, for a caller who has them.
             finish_reason: as the server gave it; "stop" alone means that the answer is whole.
             prompt: the instructions that must not come back as a caption.
             limits: what was asked for.
         """
-        heard = {sound.cluster: sound for sound in sounds(soundscape)}
+        by_cluster = _by_cluster(soundscape, heard)
         present = self._present(soundscape)
         said = mentions(tokens(text), list(present.items()))
         mentioned = {cluster for mention in said.found for cluster in mention.clusters}
-        missing = [sound for sound in heard.values() if sound.spans and sound.cluster not in mentioned]
+        missing = [sound for sound in by_cluster.values() if sound.spans and sound.cluster not in mentioned]
         problems = form_problems(text, given=_words(present), finish_reason=finish_reason, prompt=prompt, limits=limits)
         problems["complete"] = _named("it does not mention", [wording(sound.label).words for sound in missing])
         problems["nothing_invented"] = _invented(said)
         problems["order"] = "; ".join(wrong_orders(said, _times(soundscape), soundscape.duration)[:_MOST_NAMED])
-        problems["counts"] = "; ".join(wrong_counts(said, heard)[:_MOST_NAMED])
+        problems["counts"] = "; ".join(wrong_counts(said, by_cluster)[:_MOST_NAMED])
         problems["loudness"] = "; ".join(wrong_levels(said, soundscape)[:_MOST_NAMED])
         return _results(problems)
 
@@ -114,6 +119,7 @@ class Checker:
         soundscape: Soundscape,
         cluster: str,
         *,
+        heard: Sequence[Sound] | None = None,
         finish_reason: str = "stop",
         prompt: str = "",
         limits: Limits = _LIMITS,
@@ -124,21 +130,22 @@ class Checker:
             text: the phrase as the model wrote it.
             soundscape: what the sound is heard in.
             cluster: of the sound; one of the soundscape's.
+            heard: as for `check`.
             finish_reason: as for `check`.
             prompt: as for `check`.
             limits: as for `check`.
         """
         present = self._present(soundscape)
-        heard: dict[str, Sound] = {sound.cluster: sound for sound in sounds(soundscape)}
+        by_cluster = _by_cluster(soundscape, heard)
         said = mentions(tokens(text), list(present.items()))
-        label = heard[cluster].label if cluster in heard else cluster
+        label = by_cluster[cluster].label if cluster in by_cluster else cluster
         others = [mention.text for mention in said.found if cluster not in mention.clusters]
         problems = form_problems(text, given=_words(present), finish_reason=finish_reason, prompt=prompt, limits=limits)
         about = any(cluster in mention.clusters for mention in said.found)
         problems["complete"] = "" if about else f"it does not mention: {wording(label).words}"
         problems["nothing_invented"] = _invented(said) or _named("it mentions another sound", others)
         problems["order"] = ""
-        problems["counts"] = "; ".join(wrong_counts(said, heard)[:_MOST_NAMED])
+        problems["counts"] = "; ".join(wrong_counts(said, by_cluster)[:_MOST_NAMED])
         problems["loudness"] = ""
         return _results(problems)
 
@@ -157,12 +164,16 @@ class Checker:
         return {cluster: self._clusters.known(cluster, label) for cluster, label in (contained | labels).items()}
 
 
+def _by_cluster(soundscape: Soundscape, heard: Sequence[Sound] | None) -> dict[str, Sound]:
+    return {sound.cluster: sound for sound in (sounds(soundscape) if heard is None else heard)}
+
+
 def _words(present: dict[str, Known]) -> frozenset[str]:
     return frozenset[str]().union(*(known.words for known in present.values()))
 
 
 def _results(problems: dict[str, str]) -> list[Result]:
-    return [Result(name, not problems[name], problems[name]) for name in CHECKS]
+    return [Result(name, passed=False, problem=problems[name]) if problems[name] else _PASSED[name] for name in CHECKS]
 
 
 def _invented(said: Mentions) -> str:

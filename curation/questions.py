@@ -4,6 +4,7 @@ A case is one soundscape in one style. It is asked once, again with what was wro
 checks, and then a template takes its place.
 """
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 from curation.answers import caption_in, items_in
 from curation.checks import CHECKS, Checker, Limits, Result, failed, tidy, tidy_phrase
-from curation.heard import Sound, sure_sounds
+from curation.heard import Sound, sounds
 from curation.llm import Answer, Form
 from curation.prompt import SoundscapePrompt
 from curation.templates import STYLES, template_caption, template_phrase
@@ -45,7 +46,8 @@ class Case:
 
     def __init__(self, soundscape: Soundscape, prompt: SoundscapePrompt, writer: Writer) -> None:
         self.soundscape, self.prompt, self.writer = soundscape, prompt, writer
-        self.sounds = sure_sounds(soundscape)
+        self._heard = sounds(soundscape)
+        self.sounds = [sound for sound in self._heard if sound.spans]
         self.rows: list[Caption] = []  # once it is closed
         self.reason = ""  # why a row is a template; empty if none is
         self.is_final = True  # False: nobody answered, so a later run should ask again
@@ -70,7 +72,7 @@ class Case:
         """What the answer must look like."""
         most_tokens = self.writer.max_answer_tokens
         if self.prompt.asks == "caption":
-            return replace(CAPTION, most_tokens=most_tokens)
+            return Form(CAPTION.name, CAPTION.schema, most_tokens)
         return list_form("phrases", "phrase", len(self.sounds), most_tokens=most_tokens)
 
     def messages(self) -> list[dict[str, str]]:
@@ -112,11 +114,15 @@ class Case:
 
     def _judged(self, target: str, text: str, answer: Answer) -> list[Result]:
         prompt, checker = self.prompt, self.writer.checker
-        limits = Limits(fewest_words=prompt.fewest_words, most_words=prompt.most_words, times=prompt.times)
-        finish, told = answer.finish_reason, prompt.instructions
+        told: dict[str, Any] = {
+            "heard": self._heard,
+            "finish_reason": answer.finish_reason,
+            "prompt": prompt.instructions,
+            "limits": Limits(fewest_words=prompt.fewest_words, most_words=prompt.most_words, times=prompt.times),
+        }
         if not target:
-            return checker.check(text, self.soundscape, finish_reason=finish, prompt=told, limits=limits)
-        return checker.check_event(text, self.soundscape, target, finish_reason=finish, prompt=told, limits=limits)
+            return checker.check(text, self.soundscape, **told)
+        return checker.check_event(text, self.soundscape, target, **told)
 
     def _targets(self) -> list[str]:
         """What there is a text for: "" for the whole, or each sound's cluster."""
@@ -139,7 +145,7 @@ class Case:
 
     def _row(self, target: str) -> Caption:
         results = self._results[target]
-        checks = [Check(name=result.name, passed=result.passed) for result in results]
+        checks = [_check(result.name, result.passed) for result in results]
         if failed(results):
             return self._template(target, via="openai", checks=checks)
         text = self._texts[target]
@@ -180,6 +186,12 @@ class Case:
                 prompt_tokens=sum(answer.prompt_tokens for answer in self._answers),
                 completion_tokens=sum(answer.completion_tokens for answer in self._answers),
             )
+
+
+@functools.cache
+def _check(name: str, passed: bool) -> Check:  # noqa: FBT001 - as it is looked up by
+    """One for all captions: a hundred thousand would have fifteen each."""
+    return Check(name=name, passed=passed)
 
 
 def timeline(soundscape: Soundscape, sounds: Sequence[Sound]) -> dict[str, object]:

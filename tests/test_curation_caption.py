@@ -338,7 +338,7 @@ def test_an_interrupt_ends_soon_and_keeps_every_answer(tmp_path: Path) -> None:
 
 
 def test_two_runs_on_one_set_do_not_mix(tmp_path: Path) -> None:
-    data = dataset(tmp_path, numbered(60))
+    data = dataset(tmp_path, numbered(1000))
     with OddServer(slowly) as server:
         process = start(data, server.base_url)
         wait_for_answers(data, 1)
