@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,7 @@ from manifests.store import DatasetFolder, locked
 
 Via = Literal["template", "openai"]
 _BATCHES = ".batch"  # in the set's folder
+_MANY_OBJECTS = 10_000
 _TOKENS_A_BYTE = 0.3  # of a question: JSON in English
 _TOKENS_AN_ANSWER = 35  # a caption of twenty words and its JSON
 
@@ -230,6 +232,22 @@ class _Options:
         claim_set(self.target, content, {prompt.style: prompt.hash for prompt in self.prompts}, under_way=_BATCHES)
 
 
+@contextlib.contextmanager
+def _few_collections() -> Iterator[None]:
+    """Look for reference cycles seldom: the rows of a soundscape hold none, and looking through them costs CPU.
+
+    Some a call does leave behind, in the client's libraries; they are collected a few megabytes at a time.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()  # what is there stays to the end
+    gc.set_threshold(_MANY_OBJECTS, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
 class _Asking:
     """Runs a stage by asking a server. Its loop cancels what is in flight on Ctrl-C."""
 
@@ -255,7 +273,8 @@ class _Asking:
         """Question by question, several at a time."""
         self._count_spent(run)
         captioner = LlmCaptioner(self.llm, per_request=per_request)
-        self._runner.run(run.from_model(captioner, prompts, writer))
+        with _few_collections():
+            self._runner.run(run.from_model(captioner, prompts, writer))
         run.report.asked_again = captioner.asked_again
         self._report(run)
 

@@ -121,26 +121,15 @@ def _words(row: Sequence[Token], own: Sequence[tuple[OwnTerms, int]]) -> Iterato
             at += 1
             continue
         length, meaning = vocabulary_.match(row, at) or (0, NO_SOUND)
-        owners: set[int] = set()
-        near = 0
-        for number, (terms, fitting) in enumerate(own):
-            for term in terms.get(row[at].stem, ()):
-                if len(term) < length:
-                    break
-                if fits(term, row, at):
-                    if len(term) > length:
-                        length, meaning, near = len(term), NO_SOUND, 0
-                        owners.clear()
-                    owners.add(number)
-                    near |= fitting
-                    break
-        if not row[at].text.isascii():
-            for number, (terms, fitting) in enumerate(own):
-                if any(piece in row[at].text for (piece,) in terms.get(PIECES, ())):
-                    length = max(length, 1)
-                    owners.add(number)
-                    near |= fitting
+        longest, owners = _own_term(row, at, own)
+        if longest < length:
+            owners = []
+        elif longest > length:
+            length, meaning = longest, NO_SOUND
         if owners:
+            near = 0
+            for number in owners:
+                near |= own[number][1]
             meaning = Meaning(
                 named=meaning.named,
                 claimed=meaning.claimed,
@@ -151,6 +140,22 @@ def _words(row: Sequence[Token], own: Sequence[tuple[OwnTerms, int]]) -> Iterato
         if meaning.near:
             yield Word(at, at + length - 1, meaning, frozenset(owners))
         at += max(length, 1)
+
+
+def _own_term(row: Sequence[Token], at: int, own: Sequence[tuple[OwnTerms, int]]) -> tuple[int, list[int]]:
+    """The longest term of any cluster that begins with word `at`: how many words, and the clusters that have it."""
+    length, owners = 0, list[int]()
+    for number, (terms, _) in enumerate(own):
+        for term in terms.get(row[at].stem, ()):
+            if len(term) >= length and fits(term, row, at):
+                owners = [*owners, number] if len(term) == length else [number]
+                length = len(term)
+                break
+    if not row[at].text.isascii():
+        for number, (terms, _) in enumerate(own):
+            if any(piece in row[at].text for (piece,) in terms.get(PIECES, ())):
+                length, owners = max(length, 1), [*owners, number]
+    return length, owners
 
 
 def _is_negated(row: Sequence[Token], at: int, chunk: Sequence[int], negated: int) -> bool:

@@ -26,7 +26,7 @@ class Known:
     Args:
         sounds: bit mask of the sounds of the vocabulary that its labels are about; 0 if they are about none.
         near: these, their kinds and parts; words beside the cluster's own are about it if they fit. -1 fits all.
-        terms: rows of stems that mention it, wherever they stand, and words in other scripts, to be found inside a word.
+        terms: rows of stems that mention it, wherever they stand; words in other scripts, to be found inside a word.
         words: all stems of its labels: what they say is there, as far as anybody knows.
     """
 

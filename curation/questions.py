@@ -189,7 +189,7 @@ class Case:
 
 
 @functools.cache
-def _check(name: str, passed: bool) -> Check:  # noqa: FBT001 - as it is looked up by
+def _check(name: str, passed: bool) -> Check:
     """One for all captions: a hundred thousand would have fifteen each."""
     return Check(name=name, passed=passed)
 

@@ -217,7 +217,7 @@ def from_table(table: pa.Table, record: type[Row]) -> list[Row]:
 def _instances(columns: Iterable[pa.Array], record: type) -> list[Any]:
     hints = _hints(record)
     values = [_values(column, hint, name) for column, (name, hint) in zip(columns, hints.items(), strict=True)]
-    rows = [object.__new__(record) for _ in values[0]]
+    rows: list[Any] = [object.__new__(record) for _ in values[0]]
     for name, found in zip(hints, values, strict=True):  # calling the class with each row takes twice the time
         collections.deque(map(getattr(record, name).__set__, rows, found), maxlen=0)
     return rows
