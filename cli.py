@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from evaluation.score_folder import ScoreFolder
     from evaluation.scored import Detector as Compared
     from manifests.store import DatasetFolder, Render
+    from training.soundscapes import Fresh
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -437,14 +438,24 @@ def export(
 
 @app.command()
 def train(  # noqa: PLR0913 - as above
-    data: Annotated[Path, typer.Argument(help="Dataset folder with captions.")],
+    data: Annotated[
+        list[Path], typer.Argument(metavar="DATA...", help="Dataset folders; several are mixed by --weight.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
+    objective: Annotated[Literal["finelap", "flam"], typer.Option(help="Whose losses: docs/model.md.")] = "finelap",
+    size: Annotated[Literal["small", "base", "large"], typer.Option(help="Of the audio encoder.")] = "base",
+    hop: Annotated[Literal["40", "160"], typer.Option(help="Milliseconds from one frame to the next.")] = "40",
     steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 650,
     batch_size: Annotated[int, typer.Option(min=1, help="Soundscapes a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(min=1e-9, help="At its highest.")] = 1e-3,
+    online: Annotated[
+        bool, typer.Option("--online", help="From the second epoch on, fresh soundscapes of the dataset's recipe.")
+    ] = False,
+    weight: Annotated[list[float] | None, typer.Option(min=1e-3, help="One for each DATA: its share.")] = None,
     captions: Annotated[
-        str, typer.Option(help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse.")
-    ] = "template",
+        str | None,
+        typer.Option(help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse."),
+    ] = None,
     evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 325,
     masked_weight: Annotated[float, typer.Option(help="In the loss, of labels that other sounds hide: 0 to 1.")] = 1.0,
     bank: BankOf = None,
@@ -455,21 +466,33 @@ def train(  # noqa: PLR0913 - as above
 
     Example: flam-cli train data --out run
     """
-    from training.config import TrainConfig, parse
+    from training.config import FLAM, TrainConfig, model_config, parse
+    from training.loop import Data
     from training.loop import train as fit
     from training.plots import plot_training
 
+    weights = weight or [1.0] * len(data)
+    if len(weights) != len(data):
+        raise FlamError(f"{len(weights)} --weight for {len(data)} datasets; give one for each, in their order")
+    scale: Literal["text", "global"] = "text" if objective == "flam" else "global"
     settings = {
+        "model": model_config(size, hop_ms=int(hop), frame_scale=scale).model_dump(),
         "steps": steps,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
+        "online": online,
         "caption_set": captions,
         "evaluate_every": evaluate_every,
         "masked_weight": masked_weight,
         "seed": seed,
+        **(FLAM if objective == "flam" else {}),
     }
     config = parse(TrainConfig, settings, Path("train options"))
-    report = fit(data, out, config, device=device, render=_render_of(data, bank))
+    datasets = [
+        Data(root=path, weight=share, render=_render_of(path, bank), fresh=_fresh_of(path, bank) if online else None)
+        for path, share in zip(data, weights, strict=True)
+    ]
+    report = fit(datasets, out, config, device=device)
     rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
     if rows:
         plot_training(out / "training.png", rows)
@@ -712,6 +735,17 @@ def _render_of(data: Path, bank: Path | None) -> "Render | None":
     from curation.render import Renderer
 
     return Renderer.open(data, bank)
+
+
+def _fresh_of(data: Path, bank: Path | None) -> "Fresh | None":
+    """What makes more soundscapes like those of a dataset by `simulate`; None for another."""
+    from manifests.store import DatasetFolder, read_json
+
+    if "recipe" not in read_json(DatasetFolder(data).info_path):
+        return None
+    from curation.fresh import FreshSoundscapes
+
+    return FreshSoundscapes(data, bank)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from manifests.store import DatasetFolder, Render
 from training.checkpoint import load_tensors
 from training.config import ModelConfig, TrainConfig
 from training.detect import Detector
-from training.loop import train
+from training.loop import Data, train
 
 RECIPE = Recipe(name="test", duration=2.0, split=Shares(train=0.5, valid=0.3, test=0.2), tilt_db=1.0)
 TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
@@ -59,7 +59,7 @@ def test_the_same_model_is_trained_and_measured(
 ) -> None:
     weights, results = [], []
     for name, (folder, render) in datasets.items():
-        train(folder.root, tmp_path / name, SHORT, render=render)
+        train([Data(root=folder.root, render=render)], tmp_path / name, SHORT)
         weights.append(load_tensors(tmp_path / name / "checkpoints" / "last.safetensors")[0])
         detector = Detector.load(tmp_path / name)
         found = evaluate(detector, folder, split="test", caption_set="template")

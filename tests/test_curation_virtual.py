@@ -21,8 +21,11 @@ from manifests.audio import Recording, read
 from manifests.errors import FlamError
 from manifests.schema import Microphone, Room, Soundscape
 from manifests.store import DatasetFolder, read_json, write_json, write_rows
-from training.data import PhraseBook, Sampler, SoundscapeSet, make_batch
+from training.data import Sampler, make_batch
+from training.negatives import Negatives
+from training.phrase_book import PhraseBook
 from training.sound_kinds import SoundKinds
+from training.soundscapes import SoundscapeSet, WeightedSets
 
 NUM = 130  # two shards with audio, one without; three tasks of rendering
 RECIPE = Recipe.model_validate({
@@ -193,13 +196,24 @@ def test_rows_are_rendered_in_any_order(virtual: Path, with_files: Path) -> None
 
 def test_training_reads_the_same_batches(virtual: Path, with_files: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(with_files, tmp_path / "files")
-    sampler = Sampler(batch_size=5, num_phrases=6, clip_duration=0.8, sample_rate=8000, hop=0.04, seed=1, mix_share=0.5)
+    sampler = Sampler(
+        batch_size=5,
+        clip_duration=0.8,
+        sample_rate=8000,
+        hop=0.04,
+        seed=1,
+        mix_share=0.5,
+        max_gain_db=6.0,
+        num_draws=16,
+        negatives=Negatives(shares={"cluster": 1.0}, per_clip=20, num_phrases=6),
+    )
     batches = []
     for folder in (DatasetFolder(copy), DatasetFolder(virtual, render=Renderer.open(virtual))):
         caption(folder.root, seed=2)
-        source = SoundscapeSet(folder, "train", caption_set="template")
-        book = PhraseBook(folder.phrases(), source.clusters(), SoundKinds({"tone": frozenset({"tone", "beep"})}))
-        batches.append([make_batch(source, book, sampler, step) for step in range(3)])
+        sources = WeightedSets(sets=[SoundscapeSet(folder, "train", caption_set="template")], weights=[1.0])
+        kinds = SoundKinds({"tone": frozenset({"tone", "beep"})})
+        book = PhraseBook([folder.phrases()], sources.clusters(), kinds)
+        batches.append([make_batch(sources, book, sampler, step) for step in range(3)])
     for one, other in zip(*batches, strict=True):
         np.testing.assert_array_equal(one.waveforms.numpy(), other.waveforms.numpy())
         np.testing.assert_array_equal(one.labels.numpy(), other.labels.numpy())

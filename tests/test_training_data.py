@@ -10,10 +10,24 @@ from manifests.errors import FlamError
 from manifests.frames import frame_labels
 from manifests.schema import Event, Phrase, Soundscape
 from manifests.store import DatasetFolder, read_rows, write_rows
-from training.data import PhraseBook, Sampler, SoundscapeSet, batches, make_batch
+from training.data import Sampler, batches, make_batch
+from training.negatives import Negatives
+from training.phrase_book import PhraseBook
 from training.sound_kinds import SoundKinds
+from training.soundscapes import SoundscapeSet, WeightedSets
 
-SAMPLER = Sampler(batch_size=6, num_phrases=8, clip_duration=4.0, sample_rate=16_000, hop=0.04, seed=3, mix_share=0.0)
+NEGATIVES = Negatives(shares={"cluster": 1.0}, per_clip=20, num_phrases=8)
+SAMPLER = Sampler(
+    batch_size=6,
+    clip_duration=4.0,
+    sample_rate=16_000,
+    hop=0.04,
+    seed=3,
+    mix_share=0.0,
+    max_gain_db=0.0,
+    num_draws=16,
+    negatives=NEGATIVES,
+)
 
 KINDS = SoundKinds({
     "noise": frozenset({"noise", "hiss"}),
@@ -22,9 +36,10 @@ KINDS = SoundKinds({
 })  # fmt: skip
 
 
-def opened(folder: DatasetFolder) -> tuple[SoundscapeSet, PhraseBook]:
-    source = SoundscapeSet(folder, "train", caption_set="template")
-    return source, PhraseBook(folder.phrases(), source.clusters(), KINDS)
+def opened(*folders: DatasetFolder, kinds: SoundKinds = KINDS) -> tuple[WeightedSets, PhraseBook]:
+    sets = [SoundscapeSet(folder, "train", caption_set="template") for folder in folders]
+    sources = WeightedSets(sets=sets, weights=[1.0] * len(sets))
+    return sources, PhraseBook([folder.phrases() for folder in folders], sources.clusters(), kinds)
 
 
 def clusters_of(book: PhraseBook) -> dict[str, str]:
@@ -113,7 +128,7 @@ def test_an_ancestor_of_what_sounds_is_never_a_negative(tmp_path) -> None:
 
 def test_a_cluster_that_training_never_hears_is_never_asked(toy_dataset: DatasetFolder) -> None:
     extra = Phrase(phrase="a zebra", label="zebra", cluster="zebra", origin="label", ancestors=[], near_misses=[])
-    book = PhraseBook([*toy_dataset.phrases(), extra], set(TOY_SOUNDS), KINDS)
+    book = PhraseBook([[*toy_dataset.phrases(), extra]], set(TOY_SOUNDS), KINDS)
     assert "zebra" not in book.phrases
     assert set(book.phrases) == set(TOY_SOUNDS)
 
@@ -193,8 +208,7 @@ def test_a_kind_sounds_where_any_of_its_members_does(toy_dataset: DatasetFolder)
 
 
 def test_while_something_of_no_known_kind_sounds_no_kind_is_known_to_be_absent(toy_dataset: DatasetFolder) -> None:
-    source = SoundscapeSet(toy_dataset, "train", caption_set="template")
-    book = PhraseBook(toy_dataset.phrases(), source.clusters(), SoundKinds({"noise": frozenset({"hiss"})}))
+    source, book = opened(toy_dataset, kinds=SoundKinds({"noise": frozenset({"hiss"})}))
     batch = make_batch(source, book, SAMPLER, 0)
     column = {clusters_of(book)[phrase]: k for k, phrase in enumerate(batch.phrases)}
     others = torch.stack([batch.labels[:, column[name]] for name in column if name != "hiss"]).any(0)

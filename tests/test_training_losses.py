@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from training.losses import clip_loss, frame_loss
+from training.losses import clip_sigmoid_loss, frame_loss, infonce_loss, prior_loss
 
 
 def slow_log_sigmoid(x: float) -> float:
@@ -17,7 +17,7 @@ def test_the_clip_loss_is_finelaps_double_sum() -> None:
         for j in range(2):
             sign = 1 if matches[i, j] else -1
             slow -= slow_log_sigmoid(sign * float(logits[i, j])) / 2
-    assert math.isclose(clip_loss(logits, matches).item(), slow, rel_tol=1e-6)
+    assert math.isclose(clip_sigmoid_loss(logits, matches).mean.item(), slow, rel_tol=1e-6)
 
 
 def test_the_frame_loss_is_the_mean_over_known_cells_only() -> None:
@@ -33,32 +33,14 @@ def test_the_frame_loss_is_the_mean_over_known_cells_only() -> None:
                     total -= slow_log_sigmoid(sign * float(logits[i, k, t]))
                     cells += 1
     assert 0 < cells < 60
-    found = frame_loss(logits, labels, known, phrases_per_clip=1000).item()  # more than there are: all count fully
+    found = frame_loss(logits, labels, known.float()).mean.item()
     assert math.isclose(found, total / cells, rel_tol=1e-5)
-
-
-def test_all_other_phrases_weigh_as_much_as_finelaps_drawn_ones() -> None:
-    """In expectation: the mean loss over many draws of N - P others for each clip."""
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 12, 3, generator=generator)
-    labels = torch.zeros(2, 12, 3, dtype=torch.bool)
-    labels[0, [1, 4], 1] = labels[1, 7, :] = True
-    known = torch.ones_like(labels)
-    losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels.float(), reduction="none")
-    expected = 0.0
-    for i, sounding in enumerate([[1, 4], [7]]):
-        others = [k for k in range(12) if k not in sounding]
-        share = (5 - len(sounding)) / len(others)  # the chance of each other phrase to be drawn, N = 5
-        expected += float(losses[i, sounding].sum() + share * losses[i, others].sum())
-    assert math.isclose(
-        frame_loss(logits, labels, known, phrases_per_clip=5).item(), expected / (2 * 5 * 3), rel_tol=1e-5
-    )
 
 
 def test_an_unknown_cell_has_no_gradient() -> None:
     logits = torch.zeros(1, 2, 3, requires_grad=True)
     known = torch.tensor([[[True, True, True], [False, False, False]]])
-    frame_loss(logits, torch.zeros(1, 2, 3, dtype=torch.bool), known, phrases_per_clip=20).backward()
+    frame_loss(logits, torch.zeros(1, 2, 3, dtype=torch.bool), known.float()).mean.backward()
     assert logits.grad is not None
     assert (logits.grad[0, 1] == 0).all()
     assert (logits.grad[0, 0] != 0).all()
@@ -66,13 +48,13 @@ def test_an_unknown_cell_has_no_gradient() -> None:
 
 def test_nothing_known_is_no_loss() -> None:
     empty = torch.zeros(1, 1, 2, dtype=torch.bool)
-    assert frame_loss(torch.zeros(1, 1, 2), empty, empty, phrases_per_clip=20).item() == 0
+    assert frame_loss(torch.zeros(1, 1, 2), empty, empty.float()).mean.item() == 0
 
 
 def test_a_logit_of_minus_110_on_a_positive_still_has_a_gradient() -> None:
     logits = torch.full((1, 1, 1), -110.0, requires_grad=True)
     yes = torch.ones(1, 1, 1, dtype=torch.bool)
-    frame_loss(logits, yes, yes, phrases_per_clip=20).backward()
+    frame_loss(logits, yes, yes.float()).mean.backward()
     assert logits.grad is not None
     assert logits.grad.item() == -1.0
 
@@ -81,6 +63,57 @@ def test_a_cell_may_weigh_less_than_another() -> None:
     logits = torch.randn(1, 1, 4, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([[[True, True, False, True]]])
     weights = torch.tensor([[[1.0, 0.25, 1.0, 0.0]]])
-    found = frame_loss(logits, labels, weights, phrases_per_clip=20)
+    found = frame_loss(logits, labels, weights).mean
     each = torch.nn.functional.softplus(torch.where(labels, -logits, logits))
     assert math.isclose(found.item(), ((each * weights).sum() / 2.25).item(), rel_tol=1e-5)
+
+
+def test_a_clip_that_nobody_described_has_no_clip_loss() -> None:
+    logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    matches = torch.tensor([[True, False, False, False], [False] * 4, [False, True, True, False]])
+    found = clip_sigmoid_loss(logits, matches)
+    assert math.isclose(found.mean.item(), clip_sigmoid_loss(logits[[0, 2]], matches[[0, 2]]).mean.item(), rel_tol=1e-6)
+    found.mean.backward()
+    assert logits.grad is not None
+    assert (logits.grad[1] == 0).all()
+    assert (logits.grad[[0, 2]] != 0).all()
+
+
+def test_infonce_is_cross_entropy_both_ways_over_pairs() -> None:
+    logits = torch.randn(5, 5, generator=torch.Generator().manual_seed(0))
+    pairs = torch.eye(5, dtype=torch.bool)
+    entropy = torch.nn.functional.cross_entropy
+    expected = 0.5 * (entropy(logits, torch.arange(5)) + entropy(logits.T, torch.arange(5)))
+    assert math.isclose(infonce_loss(logits, pairs).item(), expected.item(), rel_tol=1e-6)
+
+
+def test_infonce_of_several_captions_a_clip_is_the_mean_of_their_terms() -> None:
+    """Worked by hand: clip 0 has captions 0 and 1, caption 1 describes clip 1, too; clip 2 is not described."""
+    logits = torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, 0.0], [9.0, 9.0, 9.0]])
+    matches = torch.tensor([[True, True, False], [False, True, False], [False, False, False]])
+    rows = [math.log(math.e + math.e**2), math.log(1 + math.e)]  # of captions 0 and 1 alone: 2 describes nothing
+    by_clip = ((rows[0] - 1.0) / 2 + (rows[0] - 2.0) / 2 + (rows[1] - 1.0)) / 2
+    columns = [math.log(math.e + 1), math.log(math.e**2 + math.e)]
+    by_caption = ((columns[0] - 1.0) + (columns[1] - 2.0) / 2 + (columns[1] - 1.0) / 2) / 2
+    assert math.isclose(infonce_loss(logits, matches).item(), 0.5 * (by_clip + by_caption), rel_tol=1e-6)
+    assert infonce_loss(logits, torch.zeros(3, 3, dtype=torch.bool)).item() == 0.0
+
+
+def test_the_prior_loss_is_least_where_the_bias_is_the_log_odds_of_the_share() -> None:
+    """FLAM's eq. 10; with one matching clip of B and coverage c that is ln((c / B) / (1 - c / B))."""
+    biases = torch.zeros(3, requires_grad=True)
+    shares = torch.tensor([0.3 / 64, 0.5, float("nan")])
+    slow = -sum(z * slow_log_sigmoid(0.5) + (1 - z) * slow_log_sigmoid(-0.5) for z in (0.3 / 64, 0.5)) / 2
+    assert math.isclose(prior_loss(torch.full((3,), 0.5), shares).item(), slow, rel_tol=1e-5)
+    optimizer = torch.optim.LBFGS([biases], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = prior_loss(biases, shares)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert math.isclose(biases[0].item(), -5.36, abs_tol=0.01)
+    assert math.isclose(biases[1].item(), 0.0, abs_tol=1e-3)
+    assert biases[2].item() == 0.0

@@ -1,5 +1,6 @@
 """What a run is made with. Typed and strict: a misspelt key is an error."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,18 +19,21 @@ class Strict(BaseModel):
 
 
 class ModelConfig(Strict):
-    """The compact model. Frames are four spectrogram hops apart: 40 ms."""
+    """The compact model: the default is of the size `base`, with a frame every 40 ms."""
 
     sample_rate: int = 16_000  # Hz
     num_mels: int = 64
     fft_samples: int = 512
     mel_hop_samples: int = 160  # 10 ms
-    channels: tuple[int, int, int, int] = (24, 64, 96, 128)  # of the convolutions at 20, 40, 40 and 80 ms
+    frame_mels: Literal[4, 16] = 4  # spectrogram hops from one output frame to the next: 40 or 160 ms
+    channels: tuple[int, int, int, int] = (24, 64, 96, 128)  # of the convolutions, the last at half the bands and time
     width: int = 160  # of the sequence layers
     num_layers: int = 2
     num_heads: int = 4
     dropout: float = 0.15
     embed_dim: int = 256  # of frames, clips, phrases and captions
+    heads: Literal["decoupled", "unified"] = "decoupled"  # of clips and frames: one each (FineLAP) or the same
+    frame_scale: Literal["global", "text"] = "global"  # scale and bias of frame logits: FineLAP's, or FLAM's by text
     text: Literal["wordllama", "hash"] = "wordllama"
     sound_kinds: Literal["1"] = "1"  # which table of training/kinds
     kind_dropout: float = 0.3  # of the texts in training, whose kinds are left out
@@ -46,12 +50,24 @@ class ModelConfig(Strict):
     @property
     def hop(self) -> float:
         """Seconds from one output frame to the next."""
-        return 4 * self.mel_hop_samples / self.sample_rate
+        return self.frame_samples / self.sample_rate
 
     @property
     def frame_samples(self) -> int:
         """Samples from one output frame to the next."""
-        return 4 * self.mel_hop_samples
+        return self.frame_mels * self.mel_hop_samples
+
+
+SIZES: Mapping[str, Mapping[str, Any]] = {  # of the audio encoder: about 0.3, 1.4 and 6 M parameters
+    "small": {"channels": (16, 24, 32, 48), "width": 96, "num_layers": 1},
+    "base": {},
+    "large": {"channels": (32, 96, 160, 256), "width": 320, "num_layers": 3},
+}
+
+
+def model_config(size: str = "base", *, hop_ms: int = 40, **settings: Any) -> ModelConfig:
+    """The model of a size, with a frame every 40 or 160 ms."""
+    return ModelConfig(**{**SIZES[size], "frame_mels": hop_ms // 10, **settings})
 
 
 class TrainConfig(Strict):
@@ -63,19 +79,44 @@ class TrainConfig(Strict):
     batch_size: int = Field(default=32, ge=1)
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
-    phrases_per_clip: int = Field(default=20, ge=1)  # FineLAP's N: how many of them the frame loss counts as
+    phrases_per_clip: int | None = Field(default=20, ge=1)  # FineLAP's N: how many of them count; None: all, as in FLAM
+    negatives: dict[Literal["cluster", "in-batch", "random"], float] = {"cluster": 1.0}  # shares: training/negatives.py
+    max_gain_db: float = Field(default=6.0, ge=0)  # by which a soundscape is made louder or softer
+    exchange: Literal["gather", "ring"] = "gather"  # how several processes share the vectors of phrases
+    online: bool = False  # soundscapes of the same recipe that the dataset does not hold, from the second epoch on
     mix_share: float = Field(default=0.2, ge=0, le=1)  # of the clips with a second soundscape mixed in
     learning_rate: float = Field(default=1e-3, gt=0)
     warmup_steps: int = Field(default=100, ge=1)
     weight_decay: float = 0.05
     ema_decay: float = 0.995  # of the weights that are validated and kept
+    clip_loss: Literal["sigmoid", "infonce"] = "sigmoid"  # FineLAP's, or CLAP's and FLAM's
     # 1 : 100, where FineLAP has 1 : 1 and FLAM 1 : 200: the clip loss is a sum over the batch (docs/results.md)
-    clip_weight: float = 0.2  # FineLAP's alpha
-    frame_weight: float = 20.0  # FineLAP's beta
+    clip_weight: float = Field(default=0.2, ge=0)  # FineLAP's alpha
+    frame_weight: float = Field(default=20.0, ge=0)  # FineLAP's beta
+    prior_weight: float = Field(default=0.0, ge=0)  # FLAM's loss of per-text biases, which then learn from it alone
     masked_weight: float = Field(default=1.0, ge=0, le=1)  # in the frame loss, of a label that other sounds hide
-    kind_weight: float = 5.0  # of the frame loss for kinds of sound
+    kind_weight: float = Field(default=5.0, ge=0)  # of the frame loss for kinds of sound
     evaluate_every: int = Field(default=325, ge=1)  # steps
-    caption_set: str = "template"
+    caption_set: str | None = None  # as manifests.captions takes it; None: `template` if there, else all, else none
+
+    @model_validator(mode="after")
+    def _fits(self) -> "TrainConfig":
+        if self.prior_weight and self.model.frame_scale != "text":
+            raise ValueError("a prior_weight needs frame_scale = text: only then has a phrase a bias of its own")
+        if min(self.negatives.values(), default=-1.0) < 0 or not sum(self.negatives.values()):
+            raise ValueError("negatives must name at least one kind, with a share above 0")
+        return self
+
+
+# What FLAM's objective sets otherwise than FineLAP's, which is the default (docs/model.md)
+FLAM: Mapping[str, Any] = {
+    "clip_loss": "infonce",
+    "clip_weight": 1.0,
+    "frame_weight": 200.0,
+    "prior_weight": 1.0,
+    "negatives": {"in-batch": 1.0},
+    "phrases_per_clip": None,
+}
 
 
 def parse(config: type[AnyConfig], content: Any, path: Path) -> AnyConfig:

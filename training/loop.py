@@ -2,9 +2,12 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from manifests.errors import FlamError
 from manifests.frames import num_frames
@@ -12,12 +15,16 @@ from manifests.progress import progress
 from manifests.store import DatasetFolder, Render, claim, locked, replacing
 from training.checkpoint import ModelCard, save_model
 from training.config import TrainConfig
-from training.data import PhraseBook, Sampler, SoundscapeSet, batches, fingerprint
+from training.data import Sampler, batches
 from training.detect import Detector
-from training.prior import Prior, fit_prior, shares_of_time
+from training.negatives import Negatives
+from training.objective import AUGMENT
+from training.phrase_book import PhraseBook
+from training.prior import Prior, coverage, fit_prior, shares_of_time
 from training.sound_kinds import load_kinds
+from training.soundscapes import Fresh, SoundscapeSet, WeightedSets
 from training.trainer import Trainer
-from training.validation import validate
+from training.validation import Validation, validate
 
 _SAVE_EVERY, _LOG_EVERY = 100, 20  # steps
 
@@ -32,28 +39,44 @@ class TrainReport:
     seconds: float  # of training, earlier processes of this run included
 
 
-def train(
-    data: Path, out: Path, config: TrainConfig, *, device: str = "cpu", render: Render | None = None
-) -> TrainReport:
-    """Train on DATA into RUN, from its last checkpoint if it has one; raises FlamError on what a user can mend.
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A dataset to learn from."""
+
+    root: Path
+    weight: float = 1.0  # its share of what is learned from, beside those of others
+    render: Render | None = None  # makes the audio of soundscapes that have none on disk
+    fresh: Fresh | None = None  # makes soundscapes that it does not hold, for `online`
+
+
+def train(data: Path | Sequence[Data], out: Path, config: TrainConfig, *, device: str = "cpu") -> TrainReport:
+    """Train on datasets into RUN, from its last checkpoint if it has one; raises FlamError on what a user can mend.
 
     Args:
-        data: the dataset folder.
+        data: the datasets, or the folder of one. The first that has validation soundscapes is validated on.
         out: the run's folder.
         config: all settings.
         device: as torch names it.
-        render: makes the audio of soundscapes that have none on disk.
     """
-    folder = DatasetFolder.open(data, render=render)
-    source = SoundscapeSet(folder, "train", caption_set=config.caption_set)
-    book = PhraseBook(folder.phrases(), source.clusters(), load_kinds(config.model.sound_kinds))
-    if not book.clusters:
-        raise FlamError(f"{folder.phrases_path} has no phrase for a sound of the train split; run `flam-cli caption`")
+    datasets = [Data(root=data)] if isinstance(data, Path) else data
+    sources = WeightedSets(sets=[_opened(one, config) for one in datasets], weights=[one.weight for one in datasets])
+    tables = [source.folder.phrases() for source in sources.sets]
+    book = PhraseBook(tables, sources.clusters(), load_kinds(config.model.sound_kinds))
+    if not book.clusters and config.frame_weight:
+        table = sources.sets[0].folder.phrases_path
+        raise FlamError(f"{table} has no phrase for a sound of the train split; run `flam-cli caption`")
     with locked(out, "flam-cli train"):
-        settings = {"data": fingerprint(folder, config.caption_set), **config.model_dump(mode="json")}
+        prints = [source.fingerprint() for source in sources.sets]
+        known = (
+            prints[0]
+            if len(prints) == 1
+            else [f"{print_} * {one.weight:g}" for print_, one in zip(prints, datasets, strict=True)]
+        )
+        settings = {"data": known, **config.model_dump(mode="json")}
         claim(out / "config.json", settings, differs="choose another --out, or the options and data it was begun with")
-        trainer = Trainer(config, device=device)
-        run = _Run(out, folder, trainer, book, source)
+        rows = pa.concat_tables([source.rows for source in sources.sets])
+        trainer = Trainer(config, device=device, coverage=coverage(rows))
+        run = _Run(out, trainer, book, sources)
         run.restore()
         run.learn()
     return TrainReport(
@@ -64,14 +87,23 @@ def train(
     )
 
 
+def _opened(data: Data, config: TrainConfig) -> SoundscapeSet:
+    folder = DatasetFolder.open(data.root, render=data.render)
+    if config.online and data.fresh is None:
+        raise FlamError(f"{data.root} cannot be made anew: only what `flam-cli simulate` made can; leave --online out")
+    captions = config.caption_set
+    if captions is None:
+        there = folder.caption_sets()
+        captions = "template" if "template" in there else ",".join(there) or None
+    return SoundscapeSet(folder, "train", caption_set=captions, fresh=data.fresh if config.online else None)
+
+
 class _Run:
     """A run's folder: its log, its checkpoints, and which step was best so far."""
 
-    def __init__(
-        self, out: Path, folder: DatasetFolder, trainer: Trainer, book: PhraseBook, source: SoundscapeSet
-    ) -> None:
-        self.out, self.folder, self.trainer, self.book, self.source = out, folder, trainer, book, source
-        self.shares = shares_of_time(source.rows)
+    def __init__(self, out: Path, trainer: Trainer, book: PhraseBook, sources: WeightedSets) -> None:
+        self.out, self.trainer, self.book, self.sources = out, trainer, book, sources
+        self.shares = shares_of_time(pa.concat_tables([source.rows for source in sources.sets]))
         self.best: dict[str, Any] = {}
         self.seconds = 0.0
         self.last = out / "checkpoints" / "last.safetensors"
@@ -97,14 +129,27 @@ class _Run:
             return
         clock = time.monotonic() - self.seconds
         with progress("training steps", config.steps, done=trainer.step) as advance:
-            sampler = _sampler(config, self.source.longest())
-            for batch in batches(self.source, self.book, sampler, range(trainer.step, config.steps)):
+            sampler = _sampler(config, self.sources.longest())
+            waiting = iter(batches(self.sources, self.book, sampler, range(trainer.step, config.steps)))
+            while trainer.step < config.steps:
+                asked = time.monotonic()
+                batch = next(waiting)
+                waited = time.monotonic() - asked
                 losses = trainer.learn(batch)
                 elapsed, self.seconds = self.seconds, time.monotonic() - clock
-                rate = len(batch.waveforms) / (self.seconds - elapsed)
-                advance(note=f"clip {losses['clip_loss']:.2f}, frame {losses['frame_loss']:.4f}, {rate:.0f} clips/s")
+                took = self.seconds - elapsed
+                rate = len(batch.waveforms) / took
+                shown = ", ".join(f"{name.removesuffix('_loss')} {value:.3g}" for name, value in losses.items())
+                advance(note=f"{shown}, {rate:.0f} clips/s, {waited / took:.0%} waiting for data")
                 if trainer.step % _LOG_EVERY == 0:
-                    self._append({"step": trainer.step, "clips_per_second": round(rate, 1), **losses})
+                    self._append(
+                        {
+                            "step": trainer.step,
+                            "clips_per_second": round(rate, 1),
+                            "data_wait": round(waited / took, 3),
+                            **losses,
+                        }
+                    )
                 milestone = trainer.step % config.evaluate_every == 0 or trainer.step == config.steps
                 if milestone:
                     self._validate()
@@ -122,7 +167,7 @@ class _Run:
             threshold=0.5,
         )
         detector = Detector(self.trainer.average, card, device=str(self.trainer.device))
-        found = validate(detector, self.folder, self._prior(detector))
+        found = self._measured(detector)
         if found is not None:
             card = card.model_copy(
                 update={name: getattr(found, name) for name in asdict(found) if name in ModelCard.model_fields}
@@ -135,6 +180,11 @@ class _Run:
             note = {"best": self.best, "seconds": self.seconds}
             self.trainer.save(self.out / "checkpoints" / "best.safetensors", note)
         self.seconds += time.monotonic() - began
+
+    def _measured(self, detector: Detector) -> Validation | None:
+        prior = self._prior(detector) if self.book.clusters else None
+        found = (validate(detector, source.folder, prior) for source in self.sources.sets)
+        return next((one for one in found if one is not None), None)
 
     def _prior(self, detector: Detector) -> Prior:
         """How common sounds are, told from their texts."""
@@ -154,11 +204,13 @@ def _sampler(config: TrainConfig, longest: float) -> Sampler:
     duration = min(config.clip_duration, longest)  # shorter soundscapes are not padded to what none of them lasts
     return Sampler(
         batch_size=config.batch_size,
-        num_phrases=config.num_phrases,
         # a whole number of frames, for the encoder
         clip_duration=num_frames(duration, config.model.hop) * config.model.hop,
         sample_rate=config.model.sample_rate,
         hop=config.model.hop,
         seed=config.seed,
         mix_share=config.mix_share,
+        max_gain_db=config.max_gain_db,
+        num_draws=AUGMENT.num_draws,
+        negatives=Negatives(shares=config.negatives, per_clip=config.phrases_per_clip, num_phrases=config.num_phrases),
     )

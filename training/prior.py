@@ -40,6 +40,16 @@ def shares_of_time(rows: pa.Table) -> dict[str, float]:
     return {name: (sum_ + _SECONDS) / (total + 2 * _SECONDS) for name, sum_ in zip(names, sums.tolist(), strict=True)}
 
 
+def coverage(rows: pa.Table) -> float:
+    """Mean share of a soundscape's time in which an event of it is active; of a table of soundscapes."""
+    durations, events = rows["duration"].to_numpy(), rows["events"].combine_chunks()
+    activity = pc.struct_field(events.flatten(), "activity")
+    stretches = activity.flatten()
+    seconds = pc.subtract(pc.struct_field(stretches, "offset"), pc.struct_field(stretches, "onset")).to_numpy()
+    whole = durations[pc.list_parent_indices(events).to_numpy()].sum()
+    return float(seconds.sum() / whole) if whole else 0.1
+
+
 def fit_prior(vectors: Float[np.ndarray, "text dim"], clusters: Sequence[str], shares: Mapping[str, float]) -> Prior:
     """Weights and constant with which `weights @ vector + constant` is the log-odds of a text's sound, by ridge.
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from manifests.errors import FlamError
-from training.augment import SpectrogramAugment
+from training import parallel
 from training.checkpoint import device_of, load_tensors, load_weights, save_tensors
 from training.config import TrainConfig
 from training.data import Batch
-from training.losses import clip_loss, frame_loss
-from training.model import FlamModel
+from training.memory import keep_freed_memory
+from training.model import FlamModel, TextHead
+from training.objective import step_losses
 
 Losses = dict[str, float]
 
@@ -23,12 +24,24 @@ Losses = dict[str, float]
 class Trainer:
     """Model, averaged model and optimizer at one step."""
 
-    def __init__(self, config: TrainConfig, *, device: str) -> None:
+    def __init__(self, config: TrainConfig, *, device: str, coverage: float = 0.1) -> None:
+        """At step 0.
+
+        Args:
+            config: all settings.
+            device: as torch names it.
+            coverage: mean share of a clip in which a sound of it is active; where biases of texts start (FLAM).
+        """
+        keep_freed_memory()
         torch.manual_seed(config.seed)
         self.config, self.device, self.step = config, device_of(device), 0
-        self.model = FlamModel(config.model).to(self.device)
+        self.model = FlamModel(config.model)
+        if isinstance(self.model.frame_logit, TextHead):
+            self.model.frame_logit.start_at(math.log(coverage / config.batch_size))
+        if config.clip_loss == "infonce":
+            torch.nn.init.constant_(self.model.clip_logit.log_tau, math.log(0.07))
+        self.model.to(self.device)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.augment = SpectrogramAugment()
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -39,51 +52,26 @@ class Trainer:
 
     def learn(self, batch: Batch) -> Losses:
         """One optimizer step; raises FlamError that names the soundscapes if the loss is not finite."""
-        torch.manual_seed(_seed_of(self.config.seed, self.step))
+        torch.manual_seed(_seed_of(self.config.seed, self.step, parallel.rank()))
         self._set_learning_rate()
         self.model.train()
-        clip, frame, kind = self._losses(batch)
-        config = self.config
-        loss = config.clip_weight * clip + config.frame_weight * frame + config.kind_weight * kind
-        if not torch.isfinite(loss):
+        parts = step_losses(self.model, batch.to(self.device), self.config)
+        loss = torch.stack([part.weight * part.own for part in parts.values()]).sum()
+        values = parallel.total(torch.stack([loss, *(part.own for part in parts.values())])).tolist()
+        if not math.isfinite(values[0]):
             named = ", ".join(batch.soundscape_ids[:8])
             raise FlamError(
-                f"the loss is {loss.item()} at step {self.step}, on soundscapes {named}; "
+                f"the loss is {values[0]} at step {self.step}, on soundscapes {named}; "
                 "listen to them, or lower --learning-rate"
             )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        parallel.add_gradients(list(self.model.parameters()))
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
         self.optimizer.step()
         self.step += 1
         self._average_weights()
-        return {
-            "loss": loss.item(),
-            "clip_loss": clip.item(),
-            "frame_loss": frame.item(),
-            "kind_loss": kind.item(),
-        }
-
-    def _losses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=_has_bf16(self.device)):
-            frames, clips = self.model.embed_audio(batch.waveforms.to(self.device), self.augment)
-        phrases, captions = self.model.embed_text(batch.phrases), self.model.embed_text(batch.captions)
-        clip = clip_loss(self.model.clip_logits(clips, captions), batch.matches.to(self.device))
-        weights = batch.known * (1.0 - (1.0 - self.config.masked_weight) * batch.masked.float())
-        asked = [
-            (self.model.frame_logits(frames, phrases), batch.labels, weights),
-            (self.model.kind_logits(frames), batch.kind_labels, batch.kind_known.float()),
-        ]
-        frame, kind = (
-            frame_loss(
-                logits,
-                labels.to(self.device),
-                weights.to(self.device),
-                phrases_per_clip=self.config.phrases_per_clip,
-            )
-            for logits, labels, weights in asked
-        )
-        return clip, frame, kind
+        return dict(zip(["loss", *(f"{name}_loss" for name in parts)], values, strict=True))
 
     def _set_learning_rate(self) -> None:
         """Linear warm-up, then half a cosine down to nothing at the last step."""
@@ -124,17 +112,10 @@ class Trainer:
         return note
 
 
-def _seed_of(seed: int, step: int) -> int:
-    """Dropout and augmentation of a step are drawn from (seed, step) alone, so that a resumed run draws the same."""
-    return int(np.random.SeedSequence(seed, spawn_key=(2, step)).generate_state(1, np.uint64)[0] >> 1)
+def _seed_of(seed: int, step: int, rank: int) -> int:
+    """Dropout of a step is drawn from (seed, step, process) alone, so that a resumed run draws the same."""
+    return int(np.random.SeedSequence(seed, spawn_key=(2, step, rank)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 there: on a CPU, only with instructions made for it."""
-    if device.type != "cpu":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported()

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from test_training_data import KINDS
+
+from manifests.schema import Phrase
+from training.negatives import Column, Negatives, asked, phrase_weights
+from training.phrase_book import PhraseBook
+
+
+def phrase(text: str, cluster: str, *ancestors: str) -> Phrase:
+    return Phrase(
+        phrase=text, label=cluster, cluster=cluster, origin="label", ancestors=list(ancestors), near_misses=[]
+    )
+
+
+TABLE = [phrase(f"{name} {number}", name) for name in "abcdefgh" for number in range(3)]
+BOOK = PhraseBook([TABLE], set("abcdefgh"), KINDS)
+
+
+def columns(*kinds: str) -> list[Column]:
+    return [Column(phrase=str(place), cluster=str(place), kind=kind) for place, kind in enumerate(kinds)]
+
+
+def test_all_other_phrases_weigh_together_as_much_as_finelaps_drawn_ones() -> None:
+    """In expectation: N - P others are drawn for each clip, each with the same chance."""
+    labels = np.zeros((2, 12, 3), bool)
+    labels[0, [1, 4], 1] = labels[1, 7, :] = True
+    known = np.ones_like(labels)
+    found = phrase_weights(
+        labels, known, columns(*["sounds"] * 12), Negatives(shares={"cluster": 1.0}, per_clip=5, num_phrases=12)
+    )
+    rng = np.random.default_rng(0)
+    counts = np.zeros((2, 12))
+    for _ in range(4000):
+        for clip, sounding in enumerate([[1, 4], [7]]):
+            others = [place for place in range(12) if place not in sounding]
+            counts[clip, rng.permutation(others)[: 5 - len(sounding)]] += 1 / 4000
+            counts[clip, sounding] += 1 / 4000
+    np.testing.assert_allclose(found, counts, atol=0.03)
+    np.testing.assert_allclose(found.sum(1), 5.0, rtol=1e-6)
+
+
+def test_what_is_unknown_leaves_its_weight_to_others() -> None:
+    labels = np.zeros((1, 4, 2), bool)
+    labels[0, 0] = True
+    known = np.ones_like(labels)
+    known[0, 3] = False
+    found = phrase_weights(
+        labels, known, columns(*["sounds"] * 4), Negatives(shares={"cluster": 1.0}, per_clip=2, num_phrases=4)
+    )
+    np.testing.assert_allclose(found, [[1.0, 0.5, 0.5, 0.0]])
+
+
+def test_no_negative_weighs_more_than_a_positive() -> None:
+    labels = np.zeros((1, 3, 2), bool)
+    labels[0, 0] = True
+    found = phrase_weights(
+        labels,
+        np.ones_like(labels),
+        columns(*["sounds"] * 3),
+        Negatives(shares={"cluster": 1.0}, per_clip=20, num_phrases=3),
+    )
+    np.testing.assert_allclose(found, [[1.0, 1.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ({"cluster": 1.0}, [1.0, 1.0, 1.0, 1.0, 0.0]),
+        ({"in-batch": 1.0}, [1.0, 1.0, 1.0, 0.0, 0.0]),
+        ({"random": 1.0}, [1.0, 0.0, 0.0, 0.0, 1.0]),
+        ({"in-batch": 3.0, "random": 1.0}, [1.0, 0.75, 0.75, 0.0, 0.25]),
+    ],
+)
+def test_each_kind_of_negatives_counts_by_its_share(shares, expected) -> None:
+    labels = np.zeros((1, 5, 2), bool)
+    labels[0, 0] = True
+    kinds = columns("sounds", "sounds", "sounds", "drawn", "random")
+    found = phrase_weights(labels, np.ones_like(labels), kinds, Negatives(shares=shares, per_clip=None, num_phrases=5))
+    np.testing.assert_allclose(found, [expected])
+
+
+def test_what_is_asked_follows_the_kinds_and_names_no_text_twice() -> None:
+    rng = np.random.default_rng(0)
+    found = asked(["a", "b"], BOOK, Negatives(shares={"cluster": 1.0, "random": 1.0}, per_clip=20, num_phrases=8), rng)
+    assert [column.kind for column in found] == ["sounds"] * 2 + ["drawn"] * 3 + ["random"] * 3
+    assert [column.cluster for column in found[:2]] == ["a", "b"]
+    assert len({column.phrase for column in found}) == 8
+    assert not {column.cluster for column in found[2:5]} & {"a", "b"}
+    in_batch = asked(["a", "b"], BOOK, Negatives(shares={"in-batch": 1.0}, per_clip=None, num_phrases=8), rng)
+    assert [column.cluster for column in in_batch] == ["a", "b"]
+    everything = asked(["a"], BOOK, Negatives(shares={"cluster": 1.0}, per_clip=20, num_phrases=100), rng)
+    assert {column.cluster for column in everything} == set("abcdefgh")
+
+
+def test_a_relation_of_a_sound_that_is_never_asked_counts_too() -> None:
+    book = PhraseBook([[phrase("x", "x", "a"), phrase("a", "a"), phrase("b", "b")]], {"a", "b"}, KINDS)
+    assert book.related({"x"}).tolist() == [True, False]
+    assert not book.related({"b"}).any()
