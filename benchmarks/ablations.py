@@ -11,10 +11,12 @@ and are not made again: delete a line to make it anew. The last line is one JSON
 import argparse
 import dataclasses
 import json
+import math
 import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,7 +47,7 @@ METRICS = {
     "auroc_active_unseen_wordings": "unseen wordings",
     "psds1_a": "PSDS1_A",
     "detection_f1_macro": "detection F1",
-    "text_to_audio_recall_10": "text to audio R@10",
+    "text_to_audio_recall_at_10": "text to audio R@10",
     "ece": "calibration error",
 }
 
@@ -154,7 +156,9 @@ def run(out: Path, data: Path, arm: str, seed: int) -> dict[str, Any]:
     root, folder = out / "data-held-out", out / f"run-{arm}-{seed}"
     config = ARMS[arm].config(seed)
     source = Data(root=root, fresh=FreshSoundscapes(root) if config.online else None)
+    began = time.process_time()
     report = train([source], folder, config)
+    seconds = time.process_time() - began
     detector = Detector.load(folder)
     known, _ = clusters(data)
     trained = dataclasses.replace(detector.card.trained(), clusters=known)
@@ -165,7 +169,7 @@ def run(out: Path, data: Path, arm: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "commit": commit(),
         "config": config.model_dump(mode="json"),
-        "seconds": round(report.seconds),
+        "cpu_seconds": round(seconds),
         "num_parameters": report.num_parameters,
         "soundscapes": result.soundscapes,
         "values": {name: result.value(name) for name in METRICS},
@@ -183,7 +187,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if name not in runs:
             continue
         found = {metric: statistics.fmean(row["values"][metric] for row in runs[name]) for metric in METRICS}
-        minutes = statistics.fmean(row["seconds"] for row in runs[name]) / 60
+        minutes = statistics.fmean(row["cpu_seconds"] for row in runs[name]) / 60
         lines.append(
             (arm.title, str(len(runs[name])), f"{minutes:.1f}", *(f"{found[metric]:.3f}" for metric in METRICS))
         )
@@ -193,7 +197,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             results[name]["differences"] = dict(zip(METRICS, cells, strict=True))
             shown = [f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for value, low, high in cells]
             lines.append((f"less {ARMS[arm.beside].title}", "", "", *shown))
-    yield from table_lines(("", "seeds", "minutes", *METRICS.values()), lines)
+    yield from table_lines(("", "seeds", "CPU minutes", *METRICS.values()), lines)
     yield json.dumps({"command": sys.argv, "results": results})
 
 
@@ -213,7 +217,7 @@ def difference(
         )
     value = means[1][0] - means[0][0]
     found = interval(means[1][1] - means[0][1], around=value)
-    return value, found.low, found.high
+    return (value, found.low, found.high) if found else (value, math.nan, math.nan)
 
 
 if __name__ == "__main__":
