@@ -466,6 +466,7 @@ def train(  # noqa: PLR0913 - as above
 
     Example: flam-cli train data --out run
     """
+    from training import parallel
     from training.config import FLAM, TrainConfig, model_config, parse
     from training.loop import Data
     from training.loop import train as fit
@@ -493,6 +494,8 @@ def train(  # noqa: PLR0913 - as above
         for path, share in zip(data, weights, strict=True)
     ]
     report = fit(datasets, out, config, device=device)
+    if parallel.rank():
+        return  # process 0 speaks for all
     rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
     if rows:
         plot_training(out / "training.png", rows)

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,14 @@ def main() -> None:
         sys.stdout.write(json.dumps(run(options.out, options.data, options.one[0], int(options.one[1]))) + "\n")
         return
     if not options.table:
+        RUNS.parent.mkdir(exist_ok=True)
         prepare(options.out, options.data)
         kept = {(row["arm"], row["seed"]) for row in read_runs()}
         wanted = [(arm, seed) for seed in range(options.seeds) for arm in options.arms if (arm, seed) not in kept]
         with ThreadPoolExecutor(available_cores()) as pool:
-            for line in pool.map(lambda one: in_process(options.out, options.data, *one), wanted):
+            waiting = [pool.submit(in_process, options.out, options.data, *one) for one in wanted]
+            for done in as_completed(waiting):
+                line = done.result()
                 with RUNS.open("a", encoding="utf-8") as file:
                     file.write(line)
     for line in markdown(read_runs()):

@@ -20,7 +20,7 @@ from training.detect import Detector
 from training.loop import Data, train
 
 RECIPE = Recipe(name="test", duration=2.0, split=Shares(train=0.5, valid=0.3, test=0.2), tilt_db=1.0)
-TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
+TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 SHORT = TrainConfig(model=TINY, steps=4, batch_size=4, clip_duration=2.0, warmup_steps=2, evaluate_every=2)
 FORMATS = ("wav", "flac", "shards", "none")
 
@@ -60,7 +60,7 @@ def test_the_same_model_is_trained_and_measured(
     weights, results = [], []
     for name, (folder, render) in datasets.items():
         train([Data(root=folder.root, render=render)], tmp_path / name, SHORT)
-        weights.append(load_tensors(tmp_path / name / "checkpoints" / "last.safetensors")[0])
+        weights.append(load_tensors(tmp_path / name / "checkpoints" / "step-000000004.safetensors")[0])
         detector = Detector.load(tmp_path / name)
         found = evaluate(detector, folder, split="test", caption_set="template")
         results.append(found.to_dict())

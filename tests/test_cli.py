@@ -39,7 +39,7 @@ COMMANDS = [
     "demo", "bank", "simulate", "render", "import", "caption", "phrases", "export", "train", "evaluate", "compare",
     "score", "detect", "stats", "validate",
 ]  # fmt: skip
-TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
+TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
 
 def invoke(*arguments: object) -> tuple[str, str]:

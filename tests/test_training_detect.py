@@ -17,7 +17,7 @@ from training.config import ModelConfig
 from training.detect import _OpenSpans
 from training.model import FlamModel
 
-TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
+TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,12 +20,13 @@ from training.config import ModelConfig, TrainConfig
 from training.detect import Detector
 from training.loop import train
 
-TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
+TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 SHORT = TrainConfig(model=TINY, steps=6, batch_size=4, clip_duration=2.0, warmup_steps=2, evaluate_every=3)
 
 
-def weights(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    return load_tensors(run / "checkpoints" / f"{name}.safetensors")[0]
+def weights(run: Path, name: str = "step-*") -> dict[str, torch.Tensor]:
+    (path,) = (run / "checkpoints").glob(f"{name}.safetensors")
+    return load_tensors(path)[0]
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -53,10 +55,11 @@ def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(tmp_path: Path) 
     command = [sys.executable, "-c", program, str(folder.root), str(tmp_path / "cut"), config.model_dump_json()]
     for wanted in (40, 160):  # between checkpoints, and in the second epoch after a resume
         process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL)
-        _wait_for_step(tmp_path / "cut" / "metrics.jsonl", wanted, process)
+        wait_for_step(tmp_path / "cut" / "metrics.jsonl", wanted, process)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    assert int(load_tensors(tmp_path / "cut" / "checkpoints" / "last.safetensors")[1]["step"]) < 240
+    (last,) = (tmp_path / "cut" / "checkpoints").glob("step-*.safetensors")
+    assert int(load_tensors(last)[1]["step"]) < 240
     train(folder.root, tmp_path / "cut", config)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     assert same(weights(tmp_path / "whole", "best"), weights(tmp_path / "cut", "best"))
@@ -65,7 +68,7 @@ def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(tmp_path: Path) 
     assert steps == whole
 
 
-def _wait_for_step(log: Path, step: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_step(log: Path, step: int, process: subprocess.Popen[Any]) -> None:
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline and process.poll() is None:
         rows = log.read_text().splitlines() if log.exists() else []

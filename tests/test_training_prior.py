@@ -13,7 +13,7 @@ from training.detect import Detector
 from training.model import FlamModel
 from training.prior import fit_prior, shares_of_time
 
-TINY = ModelConfig(channels=(8, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
+TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
 
 def row(annotation: str, *spans: tuple[str, float, float]) -> Soundscape:

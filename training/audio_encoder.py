@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.batch_norm import BatchNorm1d, BatchNorm2d
 from training.config import ModelConfig
 from training.mel import LogMel
 
@@ -30,9 +31,9 @@ class AudioEncoder(nn.Module):
             fft_samples=config.fft_samples,
             hop_samples=config.mel_hop_samples,
         )
-        self.normalize = nn.BatchNorm1d(config.num_mels)
+        self.normalize = BatchNorm1d(config.num_mels)
         self.stem = nn.Sequential(  # 20 ms
-            nn.Conv2d(1, first, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(first), nn.ReLU()
+            nn.Conv2d(1, first, 5, stride=2, padding=2, bias=False), BatchNorm2d(first), nn.ReLU()
         )
         self.is_fine = config.frame_mels == 4  # 40 ms
         self.fine = nn.Sequential(  # 40 ms, then 40 or 80
@@ -108,9 +109,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, stride: tuple[int, int]) -> None:
         super().__init__()
         self.first = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm2d(outputs)
+        self.first_norm = BatchNorm2d(outputs)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm2d(outputs)
+        self.second_norm = BatchNorm2d(outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
 
     def forward(self, image: Float[Tensor, "clip channel band frame"]) -> Float[Tensor, "clip out newband newframe"]:

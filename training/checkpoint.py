@@ -74,6 +74,30 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FlamError(f"{path} is damaged or no safetensors file ({error}); train again") from None
 
 
+class Checkpoints:
+    """RUN/checkpoints: the last few by their step, newest first, and that of the best validation."""
+
+    def __init__(self, folder: Path, *, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+        self.best = folder / "best.safetensors"
+
+    def _by_step(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*.safetensors"), reverse=True)
+
+    def last(self) -> Path | None:
+        """The newest; None if there is none."""
+        return next(iter(self._by_step()), None)
+
+    def next(self, step: int) -> Path:
+        """Where that of a step belongs."""
+        return self.folder / f"step-{step:09d}.safetensors"
+
+    def tidy(self) -> None:
+        """Remove all but the newest `keep`."""
+        for path in self._by_step()[self.keep :]:
+            path.unlink()
+
+
 def save_model(run: Path, model: FlamModel, card: ModelCard) -> None:
     """Write RUN/model: the weights, then the card, whose presence says that both are there."""
     save_tensors(run / "model" / "weights.safetensors", model.state_dict(), {})

@@ -42,9 +42,10 @@ class ModelConfig(Strict):
     def _fits(self) -> "ModelConfig":
         if self.width % self.num_heads or self.num_mels % 16:
             raise ValueError("width must be a multiple of num_heads, and num_mels of 16")
-        # on a CPU with AVX2 only, oneDNN writes past the end of gradients of 4 channels (torch 2.13): the heap is lost
-        if min(self.channels) < 1 or any(channels % 8 for channels in self.channels):
-            raise ValueError("channels must be multiples of 8")
+        # oneDNN (torch 2.13) writes past the end of gradients, and the heap is lost: with 4 channels where a CPU has
+        # AVX2 only; with AVX-512 in float32, with 8 of the first convolution, whose input has one
+        if self.channels[0] < 16 or any(channels < 8 or channels % 8 for channels in self.channels):
+            raise ValueError("channels must be multiples of 8, the first at least 16")
         return self
 
     @property
@@ -77,6 +78,7 @@ class TrainConfig(Strict):
     seed: int = 0
     steps: int = Field(default=650, ge=0)
     batch_size: int = Field(default=32, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)  # clips in memory at once, of the batch; None: all
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
     phrases_per_clip: int | None = Field(default=20, ge=1)  # FineLAP's N: how many of them count; None: all, as in FLAM
@@ -97,6 +99,9 @@ class TrainConfig(Strict):
     masked_weight: float = Field(default=1.0, ge=0, le=1)  # in the frame loss, of a label that other sounds hide
     kind_weight: float = Field(default=5.0, ge=0)  # of the frame loss for kinds of sound
     evaluate_every: int = Field(default=325, ge=1)  # steps
+    patience: int | None = Field(default=None, ge=1)  # stop after so many validations without a better one
+    keep_last: int = Field(default=1, ge=1)  # checkpoints
+    compile: bool = False  # the audio encoder by torch.compile
     caption_set: str | None = None  # as manifests.captions takes it; None: `template` if there, else all, else none
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ same for all processes that share it; each then reads the audio of its own clips
 
 import functools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -80,7 +80,7 @@ class Step:
 
 def batches(
     sources: WeightedSets, book: PhraseBook, sampler: Sampler, steps: Iterable[int], *, rank: int = 0, world: int = 1
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """The batches of `steps`, read two ahead in a thread; of `world` processes that share each, those of `rank`."""
 
     def make(step: int) -> Batch:

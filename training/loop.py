@@ -1,19 +1,22 @@
 """The training loop. A run of N steps and a run stopped anywhere and continued end in the same weights, bit for bit."""
 
+import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
 
 from manifests.errors import FlamError
 from manifests.frames import num_frames
 from manifests.progress import progress
 from manifests.store import DatasetFolder, Render, claim, locked, replacing
-from training.checkpoint import ModelCard, save_model
+from training import parallel
+from training.checkpoint import Checkpoints, ModelCard, device_of, save_model
 from training.config import TrainConfig
 from training.data import Sampler, batches
 from training.detect import Detector
@@ -24,7 +27,7 @@ from training.prior import Prior, coverage, fit_prior, shares_of_time
 from training.sound_kinds import load_kinds
 from training.soundscapes import Fresh, SoundscapeSet, WeightedSets
 from training.trainer import Trainer
-from training.validation import Validation, validate
+from training.validation import validate
 
 _SAVE_EVERY, _LOG_EVERY = 100, 20  # steps
 
@@ -65,15 +68,16 @@ def train(data: Path | Sequence[Data], out: Path, config: TrainConfig, *, device
     if not book.clusters and config.frame_weight:
         table = sources.sets[0].folder.phrases_path
         raise FlamError(f"{table} has no phrase for a sound of the train split; run `flam-cli caption`")
-    with locked(out, "flam-cli train"):
-        prints = [source.fingerprint() for source in sources.sets]
-        known = (
-            prints[0]
-            if len(prints) == 1
-            else [f"{print_} * {one.weight:g}" for print_, one in zip(prints, datasets, strict=True)]
-        )
-        settings = {"data": known, **config.model_dump(mode="json")}
-        claim(out / "config.json", settings, differs="choose another --out, or the options and data it was begun with")
+    parallel.begin(device_of(device))
+    if config.batch_size < parallel.world():
+        raise FlamError(f"{parallel.world()} processes share {config.batch_size} clips a step; raise --batch-size")
+    with contextlib.ExitStack() as stack:
+        if not parallel.rank():
+            stack.enter_context(locked(out, "flam-cli train"))
+            settings = {"data": _identity(datasets, sources), **config.model_dump(mode="json")}
+            differs = "choose another --out, or the options and data it was begun with"
+            claim(out / "config.json", settings, differs=differs)
+        parallel.wait_for_all()
         rows = pa.concat_tables([source.rows for source in sources.sets])
         trainer = Trainer(config, device=device, coverage=coverage(rows))
         run = _Run(out, trainer, book, sources)
@@ -85,6 +89,14 @@ def train(data: Path | Sequence[Data], out: Path, config: TrainConfig, *, device
         best=run.best,
         seconds=run.seconds,
     )
+
+
+def _identity(datasets: Sequence[Data], sources: WeightedSets) -> str | list[str]:
+    """What was learned from: another dataset must not continue a run."""
+    prints = [source.fingerprint() for source in sources.sets]
+    if len(prints) == 1:
+        return prints[0]
+    return [f"{one} * {data.weight:g}" for one, data in zip(prints, datasets, strict=True)]
 
 
 def _opened(data: Data, config: TrainConfig) -> SoundscapeSet:
@@ -99,21 +111,24 @@ def _opened(data: Data, config: TrainConfig) -> SoundscapeSet:
 
 
 class _Run:
-    """A run's folder: its log, its checkpoints, and which step was best so far."""
+    """A run's folder: its log, its checkpoints, and which step was best so far. Of several processes, 0 writes."""
 
     def __init__(self, out: Path, trainer: Trainer, book: PhraseBook, sources: WeightedSets) -> None:
         self.out, self.trainer, self.book, self.sources = out, trainer, book, sources
         self.shares = shares_of_time(pa.concat_tables([source.rows for source in sources.sets]))
         self.best: dict[str, Any] = {}
+        self.worse = 0  # validations since the best
         self.seconds = 0.0
-        self.last = out / "checkpoints" / "last.safetensors"
+        self.checkpoints = Checkpoints(out / "checkpoints", keep=trainer.config.keep_last)
         self.log = out / "metrics.jsonl"
 
     def restore(self) -> None:
         """Go on where the last checkpoint was written; what was logged after it is dropped from the log."""
-        if self.last.exists():
-            note = self.trainer.restore(self.last)
-            self.best, self.seconds = note["best"], note["seconds"]
+        if (last := self.checkpoints.last()) is not None:
+            note = self.trainer.restore(last)
+            self.best, self.worse, self.seconds = note["best"], note["worse"], note["seconds"]
+        if parallel.rank():
+            return
         rows = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
         with replacing(self.log) as temporary:
             kept = [row for row in rows if row.endswith("}") and json.loads(row)["step"] <= self.trainer.step]
@@ -122,44 +137,57 @@ class _Run:
     def learn(self) -> None:
         """Every step that is left; saves now and then, and validates at milestones."""
         config, trainer = self.trainer.config, self.trainer
-        if trainer.step == config.steps:  # finished before, or asked for an untrained model
-            if not (self.last.exists() and (self.out / "model" / "config.json").exists()):
+        if self._is_over():  # finished before, or asked for an untrained model
+            if self.checkpoints.last() is None or not (self.out / "model" / "config.json").exists():
                 self._validate()
-                trainer.save(self.last, {"best": self.best, "seconds": self.seconds})
+                self._save()
             return
+        sampler = _sampler(config, self.sources.longest())
+        steps = range(trainer.step, config.steps)
+        waiting = batches(self.sources, self.book, sampler, steps, rank=parallel.rank(), world=parallel.world())
         clock = time.monotonic() - self.seconds
-        with progress("training steps", config.steps, done=trainer.step) as advance:
-            sampler = _sampler(config, self.sources.longest())
-            waiting = iter(batches(self.sources, self.book, sampler, range(trainer.step, config.steps)))
-            while trainer.step < config.steps:
+        shown = progress("training steps", config.steps, done=trainer.step) if not parallel.rank() else _silent()
+        with shown as advance, contextlib.closing(waiting):
+            while not self._is_over():
                 asked = time.monotonic()
                 batch = next(waiting)
                 waited = time.monotonic() - asked
                 losses = trainer.learn(batch)
                 elapsed, self.seconds = self.seconds, time.monotonic() - clock
                 took = self.seconds - elapsed
-                rate = len(batch.waveforms) / took
-                shown = ", ".join(f"{name.removesuffix('_loss')} {value:.3g}" for name, value in losses.items())
-                advance(note=f"{shown}, {rate:.0f} clips/s, {waited / took:.0%} waiting for data")
+                rate = config.batch_size / took
+                values = ", ".join(f"{name.removesuffix('_loss')} {value:.3g}" for name, value in losses.items())
+                advance(note=f"{values}, {rate:.0f} clips/s, {waited / took:.0%} waiting for data")
                 if trainer.step % _LOG_EVERY == 0:
-                    self._append(
-                        {
-                            "step": trainer.step,
-                            "clips_per_second": round(rate, 1),
-                            "data_wait": round(waited / took, 3),
-                            **losses,
-                        }
-                    )
+                    speed = {"clips_per_second": round(rate, 1), "data_wait": round(waited / took, 3)}
+                    self._append({"step": trainer.step, **speed, **losses})
                 milestone = trainer.step % config.evaluate_every == 0 or trainer.step == config.steps
                 if milestone:
                     self._validate()
                     clock = time.monotonic() - self.seconds
                 if milestone or trainer.step % _SAVE_EVERY == 0:
-                    trainer.save(self.last, {"best": self.best, "seconds": self.seconds})
+                    self._save()
+
+    def _is_over(self) -> bool:
+        """Whether all steps are done, or as many validations as `patience` says were no better than the best."""
+        config = self.trainer.config
+        return self.trainer.step >= config.steps or (config.patience is not None and self.worse >= config.patience)
+
+    def _save(self) -> None:
+        if not parallel.rank():
+            note = {"best": self.best, "worse": self.worse, "seconds": self.seconds}
+            self.trainer.save(self.checkpoints.next(self.trainer.step), note)
+            self.checkpoints.tidy()
 
     def _validate(self) -> None:
         """Measure the averaged weights; the best so far become the run's model."""
         began = time.monotonic()
+        if not parallel.rank():
+            self._measure()
+        self.worse = int(parallel.total(torch.tensor(0 if parallel.rank() else self.worse)))  # and all wait for it
+        self.seconds += time.monotonic() - began
+
+    def _measure(self) -> None:
         card = ModelCard(
             model=self.trainer.config.model,
             trained_clusters=tuple(self.book.clusters),
@@ -167,24 +195,21 @@ class _Run:
             threshold=0.5,
         )
         detector = Detector(self.trainer.average, card, device=str(self.trainer.device))
-        found = self._measured(detector)
+        prior = self._prior(detector) if self.book.clusters else None
+        measured = (validate(detector, source.folder, prior) for source in self.sources.sets)
+        found = next((one for one in measured if one is not None), None)
         if found is not None:
             card = card.model_copy(
                 update={name: getattr(found, name) for name in asdict(found) if name in ModelCard.model_fields}
             )
             self._append({"step": self.trainer.step, **found.measured()})
+        self.worse += 1
         if found is None or found.score() >= self.best.get("score", -1.0):
-            measured = {} if found is None else {"score": found.score(), **found.measured()}
-            self.best = {"step": self.trainer.step, **measured}
+            self.worse = 0
+            values = {} if found is None else {"score": found.score(), **found.measured()}
+            self.best = {"step": self.trainer.step, **values}
             save_model(self.out, self.trainer.average, card)
-            note = {"best": self.best, "seconds": self.seconds}
-            self.trainer.save(self.out / "checkpoints" / "best.safetensors", note)
-        self.seconds += time.monotonic() - began
-
-    def _measured(self, detector: Detector) -> Validation | None:
-        prior = self._prior(detector) if self.book.clusters else None
-        found = (validate(detector, source.folder, prior) for source in self.sources.sets)
-        return next((one for one in found if one is not None), None)
+            self.trainer.save(self.checkpoints.best, {"best": self.best, "worse": 0, "seconds": self.seconds})
 
     def _prior(self, detector: Detector) -> Prior:
         """How common sounds are, told from their texts."""
@@ -193,11 +218,19 @@ class _Run:
         return fit_prior(vectors, [cluster for cluster, _ in phrases], self.shares)
 
     def _append(self, row: dict[str, Any]) -> None:
+        if parallel.rank():
+            return
         try:
             with self.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise FlamError(f"cannot write {self.log}: {error.strerror}; the last checkpoint is kept") from None
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[Callable[..., None]]:
+    """Progress of a process that another one speaks for."""
+    yield lambda **_: None
 
 
 def _sampler(config: TrainConfig, longest: float) -> Sampler:

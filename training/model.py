@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.audio_encoder import AudioEncoder, Augment
+from training.batch_norm import exact
 from training.config import ModelConfig
 from training.text_encoder import TextEncoder
 
@@ -91,15 +92,15 @@ class FlamModel(nn.Module):
         heads), or by the frames' (unified, as FLAM's).
         """
         hidden = self.audio(waveforms, augment)
-        frames = functional.normalize(self.frame_head(hidden).float(), dim=-1)
+        frames = functional.normalize(exact(self.frame_head(hidden)), dim=-1)
         head = self.clip_head or self.frame_head
-        clips = functional.normalize(head(hidden.mean(1)).float(), dim=-1)
+        clips = functional.normalize(exact(head(hidden.mean(1))), dim=-1)
         return frames, clips
 
     def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """Unit vectors of phrases or captions."""
         embedded: Tensor = self.text(texts)
-        return embedded.float()
+        return exact(embedded)
 
     def frame_logits(
         self,

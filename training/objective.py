@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from training import parallel
 from training.augment import SpectrogramAugment
+from training.batch_norm import statistics_kept
 from training.config import TrainConfig
 from training.data import Batch
 from training.losses import Sum, clip_sigmoid_loss, frame_loss, infonce_loss, prior_loss
@@ -30,7 +32,7 @@ class Part(NamedTuple):
 
 def step_losses(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str, Part]:
     """Each loss that has a weight, over the global batch; batch is on the model's device."""
-    frames, clips = embed_clips(model, batch)
+    frames, clips = embed_clips(model, batch, config.micro_batch)
     parts: dict[str, Part] = {}
     if config.clip_weight and batch.captions:
         own = model.embed_text(batch.captions[parallel.rank() :: parallel.world()])
@@ -50,11 +52,26 @@ def step_losses(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str
     return parts
 
 
-def embed_clips(model: FlamModel, batch: Batch) -> tuple[Float[Tensor, "clip frame dim"], Float[Tensor, "clip dim"]]:
-    """Frames and clips of a batch in training, in bfloat16 where that is fast."""
-    augment = functools.partial(AUGMENT, draws=batch.draws)
-    with torch.autocast(batch.draws.device.type, torch.bfloat16, enabled=has_bf16(batch.draws.device)):
-        return model.embed_audio(batch.waveforms, augment)
+def embed_clips(
+    model: FlamModel, batch: Batch, micro_batch: int | None
+) -> tuple[Float[Tensor, "clip frame dim"], Float[Tensor, "clip dim"]]:
+    """Frames and clips of a batch in training, in bfloat16 where that is fast.
+
+    With `micro_batch` clips at a time, whose activations are forgotten and computed again going backwards: memory is
+    that of so many clips, and the losses still see all of them.
+    """
+
+    def embed(waveforms: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(waveforms.device.type, torch.bfloat16, enabled=has_bf16(waveforms.device)):
+            return model.embed_audio(waveforms, functools.partial(AUGMENT, draws=draws))
+
+    if micro_batch is None or micro_batch >= len(batch.waveforms):
+        return embed(batch.waveforms, batch.draws)
+    parts = [
+        checkpoint(embed, *part, use_reentrant=False, context_fn=lambda: (nullcontext(), statistics_kept(model)))
+        for part in zip(torch.split(batch.waveforms, micro_batch), torch.split(batch.draws, micro_batch), strict=True)
+    ]
+    return torch.cat([frames for frames, _ in parts]), torch.cat([clips for _, clips in parts])
 
 
 def _share(found: Sum) -> Float[Tensor, ""]:

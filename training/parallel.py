@@ -14,26 +14,26 @@ import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
-_TIMEOUT = datetime.timedelta(minutes=10)
+_TIMEOUT = datetime.timedelta(hours=1)  # the others wait while one validates
 
 
 def begin(device: torch.device) -> None:
     """Meet the other processes, if torchrun started this one. A restarted group meets under a prefix of its own."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1 or dist.is_initialized():
+    size, number = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if size == 1 or dist.is_initialized():
         return
     store = dist.TCPStore(  # type: ignore[attr-defined]
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
-        is_master=False,  # torchrun's agent serves it
+        is_master=number == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True",
         timeout=_TIMEOUT,
     )
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
         store=dist.PrefixStore(f"flam-{attempt}", store),  # type: ignore[attr-defined]
-        rank=int(os.environ["RANK"]),
-        world_size=world,
+        rank=number,
+        world_size=size,
         timeout=_TIMEOUT,
     )
 

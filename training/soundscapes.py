@@ -66,7 +66,9 @@ class SoundscapeSet:
         size = len(self)
         kept = [place for place in places if place < size or self.fresh is None]
         indices = [int(_order(size, seed, place // size)[place % size]) for place in kept]
-        rows = from_table(self.rows.take(indices), Soundscape)  # together: a row alone costs ten times as much
+        rows = from_table(
+            self.rows.take(pa.array(indices, pa.int64())), Soundscape
+        )  # together: a row alone costs ten times as much
         found = {
             place: Item(row, functools.partial(self.folder.audio, row), self.captions[index])
             for place, index, row in zip(kept, indices, rows, strict=True)

@@ -102,7 +102,7 @@ class TextEncoder(nn.Module):
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """One unit vector a text. A text without any known token gets the vector of nothing."""
         tokens, present = self._batch(texts)
-        weights = present.unsqueeze(-1).float()
+        weights = present.unsqueeze(-1).to(self.vectors.dtype)
         vectors = functional.normalize(self.vectors[tokens], dim=-1) * weights
         pooled = functional.normalize(self.vectors[tokens].mul(weights).sum(1), dim=-1)
         seen = self.order(vectors + self.positions[: tokens.shape[1]], src_key_padding_mask=~present)
@@ -116,7 +116,7 @@ class TextEncoder(nn.Module):
 
     def _kinds_of(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """Mean vector of the kinds that each text names; zeros for some texts in training, lest words be forgotten."""
-        shares = torch.from_numpy(np.stack([self.sound_kinds.shares(text) for text in texts])).to(self.kinds.device)
+        shares = torch.from_numpy(np.stack([self.sound_kinds.shares(text) for text in texts])).to(self.kinds)
         if self.training:
             shares = shares * (torch.rand(len(texts), 1) >= self.kind_dropout).to(shares)
         vectors: Tensor = shares @ self.kind_vectors().detach()

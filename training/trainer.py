@@ -19,6 +19,8 @@ from training.model import FlamModel, TextHead
 from training.objective import step_losses
 
 Losses = dict[str, float]
+_LEVEL_DECAY = 0.98  # of the running mean of the loss
+_SPIKE, _SPIKE_FROM = 5.0, 100  # times the running mean, after so many steps, is a spike
 
 
 class Trainer:
@@ -41,7 +43,10 @@ class Trainer:
         if config.clip_loss == "infonce":
             torch.nn.init.constant_(self.model.clip_logit.log_tau, math.log(0.07))
         self.model.to(self.device)
+        self.level = 0.0  # running mean of the loss
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        if config.compile:
+            self.model.audio.compile()
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
@@ -58,12 +63,7 @@ class Trainer:
         parts = step_losses(self.model, batch.to(self.device), self.config)
         loss = torch.stack([part.weight * part.own for part in parts.values()]).sum()
         values = parallel.total(torch.stack([loss, *(part.own for part in parts.values())])).tolist()
-        if not math.isfinite(values[0]):
-            named = ", ".join(batch.soundscape_ids[:8])
-            raise FlamError(
-                f"the loss is {values[0]} at step {self.step}, on soundscapes {named}; "
-                "listen to them, or lower --learning-rate"
-            )
+        self._check(values[0], batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         parallel.add_gradients(list(self.model.parameters()))
@@ -72,6 +72,17 @@ class Trainer:
         self.step += 1
         self._average_weights()
         return dict(zip(["loss", *(f"{name}_loss" for name in parts)], values, strict=True))
+
+    def _check(self, loss: float, batch: Batch) -> None:
+        """Stop before a step that spoils the weights: the last checkpoint is from before it."""
+        usual = self.level / (1 - _LEVEL_DECAY**self.step) if self.step else loss
+        spike = self.step >= _SPIKE_FROM and loss > _SPIKE * usual
+        if spike or not math.isfinite(loss):
+            raise FlamError(
+                f"the loss is {loss:g} at step {self.step}, {f'where it was {usual:.3g}, ' if spike else ''}on "
+                f"soundscapes {', '.join(batch.soundscape_ids)}; listen to them, or lower --learning-rate"
+            )
+        self.level = _LEVEL_DECAY * self.level + (1 - _LEVEL_DECAY) * loss
 
     def _set_learning_rate(self) -> None:
         """Linear warm-up, then half a cosine down to nothing at the last step."""
@@ -96,7 +107,7 @@ class Trainer:
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-        save_tensors(path, tensors, {"step": self.step, **note})
+        save_tensors(path, tensors, {"step": self.step, "level": self.level, **note})
 
     def restore(self, path: Path) -> dict[str, Any]:
         """Go on from a checkpoint by `save`; returns its note."""
@@ -108,7 +119,7 @@ class Trainer:
             index, key = name.split(".")
             state.setdefault(int(index), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        self.step = int(note["step"])
+        self.step, self.level = int(note["step"]), float(note["level"])
         return note
 
 

@@ -1,0 +1,202 @@
+"""Several processes against one: losses, gradients, and whole runs."""
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import make_toy_dataset
+from safetensors.torch import load_file
+from test_training_loop import wait_for_step
+
+from training.config import FLAM, ModelConfig, TrainConfig
+from training.loop import train
+
+ROOT = Path(__file__).parents[1]
+TINY: dict[str, Any] = {
+    "channels": (16, 8, 8, 8),
+    "width": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+    "text": "hash",
+    "dropout": 0.0,
+    "kind_dropout": 0.0,
+}
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "finelap": {},
+    "ring": {"exchange": "ring"},
+    "infonce": {"clip_loss": "infonce"},
+    "flam": {**FLAM, "model": {"frame_scale": "text"}},
+    "flam-ring": {**FLAM, "exchange": "ring", "model": {"frame_scale": "text"}},
+    "frame alone": {"clip_weight": 0.0, "kind_weight": 0.0},
+}
+# What one process of several computes: losses and summed gradients of the first step, from process 0
+STEP = """
+import dataclasses, sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+torch.set_num_threads(1)
+from training import objective, parallel
+from training.config import TrainConfig
+from training.data import make_batch
+from training.loop import Data, _opened, _sampler
+from training.phrase_book import PhraseBook
+from training.sound_kinds import load_kinds
+from training.soundscapes import WeightedSets
+from training.trainer import Trainer
+objective.has_bf16 = lambda device: False
+data, out, config = Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig.model_validate_json(sys.argv[3])
+parallel.begin(torch.device("cpu"))
+sources = WeightedSets(sets=[_opened(Data(root=data), config)], weights=[1.0])
+book = PhraseBook([sources.sets[0].folder.phrases()], sources.clusters(), load_kinds("1"))
+batch = make_batch(sources, book, _sampler(config, 4.0), 0, rank=parallel.rank(), world=parallel.world())
+trainer = Trainer(config, device="cpu")
+for norm in trainer.model.parameters():
+    torch.nn.init.normal_(norm, std=0.1, generator=torch.Generator().manual_seed(norm.numel()))
+trainer.model.double().train()
+batch = dataclasses.replace(batch, waveforms=batch.waveforms.double())
+parts = objective.step_losses(trainer.model, batch, config)
+sum(part.weight * part.own for part in parts.values()).backward()
+parallel.add_gradients(list(trainer.model.parameters()))
+found = {f"loss {name}": parallel.total(part.own) for name, part in parts.items()}
+found |= {name: value.grad for name, value in trainer.model.named_parameters() if value.grad is not None}
+found |= {f"buffer {name}": value.clone() for name, value in trainer.model.named_buffers() if "running" in name}
+if not parallel.rank():
+    save_file({name: value.contiguous() for name, value in found.items()}, out)
+"""
+
+
+def in_processes(world: int, program: str, *arguments: object) -> None:
+    """Run a program in so many processes that find one another."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            cwd=ROOT,
+            env={**environment, "RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=200)
+        assert process.returncode == 0, said
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_toy_dataset(tmp_path_factory.mktemp("toy") / "data", train=12, valid=2, test=0).root
+
+
+def config_of(objective: str, **settings: Any) -> TrainConfig:
+    chosen = {**OBJECTIVES[objective], **settings}
+    model = ModelConfig(**{**TINY, **chosen.pop("model", {})})
+    return TrainConfig(model=model, batch_size=6, clip_duration=2.0, mix_share=0.5, num_phrases=7, **chosen)
+
+
+def step(tmp_path: Path, data: Path, world: int, config: TrainConfig) -> dict[str, torch.Tensor]:
+    out = tmp_path / f"{world}.safetensors"
+    in_processes(world, STEP, data, out, config.model_dump_json())
+    return load_file(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_losses_and_gradients_do_not_depend_on_the_number_of_processes(objective, data, tmp_path) -> None:
+    """Six clips by four processes: two hold one clip more than the others."""
+    alone = step(tmp_path, data, 1, config_of(objective))
+    assert sum(name.startswith("loss") for name in alone) >= 1
+    assert any(float(value.abs().max()) > 1e-3 for name, value in alone.items() if "head" in name)
+    for world in (2, 4):
+        together = step(tmp_path, data, world, config_of(objective))
+        assert {name for name in alone if float(alone[name].abs().max())} <= together.keys()
+        for name, value in together.items():
+            expected = alone.get(name, torch.zeros_like(value))
+            assert float((value - expected).abs().max()) <= 1e-6, (world, name)
+
+
+TRAIN = """
+import os, sys
+from pathlib import Path
+from training.config import TrainConfig
+from training.loop import train
+there = sorted(path.name for path in Path(sys.argv[2]).glob("checkpoints/step-*"))
+print("attempt", os.environ["TORCHELASTIC_RESTART_COUNT"], "from", *there, file=sys.stderr)
+train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig.model_validate_json(sys.argv[3]))
+"""
+
+
+def torchrun(world: int, program: Path, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
+    return subprocess.Popen(
+        [*command, "--max-restarts", "2", "--monitor-interval", "0.2", str(program), *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_after_a_killed_process_all_go_on_and_end_as_if_nothing_had_happened(data: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(TRAIN)
+    config = config_of("finelap", steps=220, warmup_steps=2, evaluate_every=220)
+    whole = torchrun(2, program, data, tmp_path / "whole", config.model_dump_json())
+    whole.communicate(timeout=250)
+    assert whole.returncode == 0
+    killed = torchrun(2, program, data, tmp_path / "cut", config.model_dump_json())
+    wait_for_step(tmp_path / "cut" / "metrics.jsonl", 140, killed)
+    victim = next(pid for pid in children_of(killed.pid) if b"RANK=1" in environment_of(pid).split(b"\0"))
+    os.kill(victim, signal.SIGKILL)
+    _, said = killed.communicate(timeout=250)
+    assert killed.returncode == 0, said
+    assert "attempt 1 from step-000000100.safetensors" in said
+    first, second = (
+        load_file(tmp_path / name / "checkpoints" / "step-000000220.safetensors") for name in ("whole", "cut")
+    )
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on_in_one(data: Path, tmp_path: Path) -> None:
+    """The same steps, bit for bit alike up to where they part; after that alike to rounding."""
+    program = tmp_path / "program.py"
+    program.write_text(TRAIN)
+    config = config_of("finelap", steps=110, warmup_steps=2, evaluate_every=110)
+    both = torchrun(2, program, data, tmp_path / "run", config.model_dump_json())
+    wait_for_step(tmp_path / "run" / "metrics.jsonl", 100, both)
+    both.send_signal(signal.SIGTERM)
+    both.communicate(timeout=60)
+    train(data, tmp_path / "run", config)
+    train(data, tmp_path / "alone", config)
+    first, second = (read_log(tmp_path / name / "metrics.jsonl") for name in ("run", "alone"))
+    assert [row["step"] for row in first] == [row["step"] for row in second]
+    for one, other in zip(first[:5], second[:5], strict=True):
+        assert math.isclose(one["loss"], other["loss"], rel_tol=1e-3)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(row) for row in path.read_text().splitlines()]
+
+
+def children_of(pid: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
+    return [int(line) for line in found.stdout.split()]
+
+
+def environment_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
