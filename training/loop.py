@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,10 @@ def train(data: Path | Sequence[Data], out: Path, config: TrainConfig, *, device
     """
     datasets = [Data(root=data)] if isinstance(data, Path) else data
     sources = WeightedSets(sets=[_opened(one, config) for one in datasets], weights=[one.weight for one in datasets])
-    tables = [source.folder.phrases() for source in sources.sets]
-    book = PhraseBook(tables, sources.clusters(), load_kinds(config.model.sound_kinds))
-    if not book.clusters and config.frame_weight:
-        table = sources.sets[0].folder.phrases_path
-        raise FlamError(f"{table} has no phrase for a sound of the train split; run `flam-cli caption`")
+    tables = [source.folder.phrases() if source.folder.phrases_path.exists() else [] for source in sources.sets]
+    sounding = sources.clusters()
+    book = PhraseBook(tables, sounding, load_kinds(config.model.sound_kinds))
+    _check_something_is_told(sources, sounding, book)
     parallel.begin(device_of(device))
     if config.batch_size < parallel.world():
         raise FlamError(f"{parallel.world()} processes share {config.batch_size} clips a step; raise --batch-size")
@@ -89,6 +88,14 @@ def train(data: Path | Sequence[Data], out: Path, config: TrainConfig, *, device
         best=run.best,
         seconds=run.seconds,
     )
+
+
+def _check_something_is_told(sources: WeightedSets, sounding: Collection[str], book: PhraseBook) -> None:
+    first = sources.sets[0].folder
+    if sounding and not book.clusters:
+        raise FlamError(f"{first.phrases_path} has no phrase for a sound of the train split; run `flam-cli caption`")
+    if not sounding and not any(source.caption_set for source in sources.sets):
+        raise FlamError(f"{first.root} has neither events nor captions in its train split: nothing to learn from")
 
 
 def _identity(datasets: Sequence[Data], sources: WeightedSets) -> str | list[str]:
@@ -158,7 +165,7 @@ class _Run:
                 rate = config.batch_size / took
                 values = ", ".join(f"{name.removesuffix('_loss')} {value:.3g}" for name, value in losses.items())
                 advance(note=f"{values}, {rate:.0f} clips/s, {waited / took:.0%} waiting for data")
-                if trainer.step % _LOG_EVERY == 0:
+                if trainer.step % _LOG_EVERY == 0 or trainer.step == config.steps:
                     speed = {"clips_per_second": round(rate, 1), "data_wait": round(waited / took, 3)}
                     self._append({"step": trainer.step, **speed, **losses})
                 milestone = trainer.step % config.evaluate_every == 0 or trainer.step == config.steps

@@ -1,0 +1,180 @@
+"""Where training soundscapes come from: several datasets, and fresh ones."""
+
+import dataclasses
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_toy_dataset
+from small_bank import default_sounds, write_bank
+from test_training_data import KINDS, SAMPLER
+
+from curation.caption import caption
+from curation.config import Recipe
+from curation.fresh import FreshSoundscapes
+from curation.simulate import simulate
+from manifests.errors import FlamError
+from manifests.schema import Phrase
+from manifests.store import DatasetFolder, write_rows
+from training.data import make_batch
+from training.loop import Data, train
+from training.phrase_book import PhraseBook
+from training.soundscapes import SoundscapeSet, WeightedSets
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("fresh")
+    write_bank(root / "bank", default_sounds())
+    simulate(root / "bank", root / "data", recipe=Recipe(name="small", duration=2.0), num=30, seed=3, workers=1)
+    caption(root / "data")
+    return root / "data"
+
+
+def test_after_the_first_epoch_every_soundscape_is_one_that_was_never_heard(simulated: Path) -> None:
+    fresh = FreshSoundscapes(simulated)
+    source = SoundscapeSet(DatasetFolder(simulated), "train", caption_set="template", fresh=fresh)
+    size = len(source)
+    items = source.items(range(3 * size), seed=1)
+    rows = {row.soundscape_id: row for row in DatasetFolder(simulated).soundscapes()}
+    assert {item.row.soundscape_id for item in items[:size]} == {
+        name for name, row in rows.items() if row.split == "train"
+    }
+    later = [item.row.soundscape_id for item in items[size:]]
+    assert len(set(later)) == 2 * size
+    assert not set(later) & rows.keys()
+    again = source.items([2 * size + 1], seed=1)[0]
+    assert again.row == items[2 * size + 1].row
+    np.testing.assert_array_equal(again.audio().samples, items[2 * size + 1].audio().samples)
+
+
+def test_a_fresh_soundscape_has_training_sounds_only_and_says_what_they_are(simulated: Path) -> None:
+    used = {
+        event.source_id
+        for row in DatasetFolder(simulated).soundscapes()
+        if row.split != "train"
+        for event in row.events
+    }
+    fresh = FreshSoundscapes(simulated)
+    for number in range(30, 60):
+        row, recording, captions = fresh(number)
+        assert row.split == "train"
+        assert not {event.source_id for event in row.events} & used
+        assert len(recording().samples) == row.num_samples
+        assert len(captions) == 1
+
+
+def test_fresh_soundscapes_are_those_that_a_larger_dataset_would_hold(simulated: Path, tmp_path: Path) -> None:
+    simulate(
+        simulated.parent / "bank",
+        tmp_path / "data",
+        recipe=Recipe(name="small", duration=2.0),
+        num=45,
+        seed=3,
+        workers=1,
+        split="train",
+    )
+    larger = {row.soundscape_id: row for row in DatasetFolder(tmp_path / "data").soundscapes()}
+    row, _, _ = FreshSoundscapes(simulated)(40)
+    assert row.events == larger[row.soundscape_id].events
+    assert row.background == larger[row.soundscape_id].background
+
+
+def test_an_imported_set_cannot_be_made_anew(tmp_path: Path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=4, valid=0, test=0)
+    from test_training_loop import SHORT
+
+    with pytest.raises(FlamError, match="cannot be made anew"):
+        train([Data(root=folder.root)], tmp_path / "run", SHORT.model_copy(update={"online": True}))
+
+
+def sets(tmp_path: Path, *sizes: int) -> list[SoundscapeSet]:
+    return [
+        SoundscapeSet(
+            make_toy_dataset(tmp_path / f"data-{place}", train=size, valid=0, test=0), "train", caption_set="template"
+        )
+        for place, size in enumerate(sizes)
+    ]
+
+
+def test_each_dataset_has_its_share_and_every_soundscape_its_turn(tmp_path: Path) -> None:
+    sources = WeightedSets(sets=sets(tmp_path, 3, 20), weights=[3.0, 1.0])
+    found = sources.items(0, 2000, 5)
+    assert Counter(dataset for dataset, _ in found) == {0: 1500, 1: 500}
+    for dataset, (size, turns) in enumerate([(3, 1500), (20, 500)]):
+        counts = Counter(item.row.soundscape_id for of, item in found if of == dataset)
+        assert len(counts) == size
+        assert max(counts.values()) - min(counts.values()) <= 1
+        assert sum(counts.values()) == turns
+    first = [item.row.soundscape_id for of, item in found if of == 1][:20]
+    assert len(set(first)) == 20  # an epoch of the smaller share
+
+
+def test_what_comes_next_does_not_depend_on_where_one_begins(tmp_path: Path) -> None:
+    sources = WeightedSets(sets=sets(tmp_path, 3, 7), weights=[1.0, 2.0])
+    whole = [(of, item.row.soundscape_id) for of, item in sources.items(0, 1100, 5)]
+    parts = [
+        (of, item.row.soundscape_id)
+        for first in range(0, 1100, 37)
+        for of, item in sources.items(first, min(first + 37, 1100), 5)
+    ]
+    assert parts == whole
+    assert whole != [(of, item.row.soundscape_id) for of, item in sources.items(0, 1100, 6)]
+
+
+def test_a_dataset_tells_of_no_sound_that_it_has_no_label_for(tmp_path: Path) -> None:
+    both = sets(tmp_path, 8, 8)
+    narrow = both[1].folder
+    write_rows(narrow.phrases_path, [row for row in narrow.phrases() if row.cluster != "hiss"], Phrase)
+    rows = [
+        dataclasses.replace(row, events=[event for event in row.events if event.cluster != "hiss"])
+        for row in narrow.soundscapes()
+    ]
+    write_rows(narrow.soundscape_shard(0), rows, type(rows[0]))
+    sources = WeightedSets(
+        sets=[SoundscapeSet(source.folder, "train", caption_set="template") for source in both], weights=[1.0, 1.0]
+    )
+    book = PhraseBook([source.folder.phrases() for source in sources.sets], sources.clusters(), KINDS)
+    batch = make_batch(sources, book, dataclasses.replace(SAMPLER, batch_size=12), 0)
+    datasets = [dataset for dataset, _ in sources.items(0, 12, SAMPLER.seed)]
+    hiss = next(k for k, phrase in enumerate(batch.phrases) if phrase in book.phrases["hiss"])
+    assert set(datasets) == {0, 1}
+    for i, dataset in enumerate(datasets):
+        assert bool(batch.known[i, hiss].all()) == (dataset == 0)
+        others = [k for k in range(len(batch.phrases)) if k != hiss]
+        assert batch.known[i, others].all()
+
+
+def test_a_set_that_nobody_described_teaches_sounds_alone(tmp_path: Path) -> None:
+    described, silent = sets(tmp_path, 6, 6)
+    sources = WeightedSets(
+        sets=[described, SoundscapeSet(silent.folder, "train", caption_set=None)], weights=[1.0, 1.0]
+    )
+    book = PhraseBook([source.folder.phrases() for source in sources.sets], sources.clusters(), KINDS)
+    batch = make_batch(sources, book, SAMPLER, 0)
+    datasets = np.array([dataset for dataset, _ in sources.items(0, 6, SAMPLER.seed)])
+    np.testing.assert_array_equal(batch.matches.any(1).numpy(), datasets == 0)
+    assert batch.labels.any(2).any(1).all()
+
+
+def test_a_set_with_captions_alone_trains_and_is_mixed_with_others(tmp_path: Path) -> None:
+    from test_training_loop import SHORT
+
+    strong, weak = sets(tmp_path, 6, 6)
+    rows = [
+        dataclasses.replace(row, events=[], background=None, annotation="none") for row in weak.folder.soundscapes()
+    ]
+    write_rows(weak.folder.soundscape_shard(0), rows, type(rows[0]))
+    weak.folder.phrases_path.unlink()
+    assert train(weak.folder.root, tmp_path / "alone", SHORT).steps == 6
+    losses = json.loads((tmp_path / "alone" / "metrics.jsonl").read_text().splitlines()[0])
+    assert losses["clip_loss"] > 0
+    assert "frame_loss" not in losses
+    both = [Data(root=strong.folder.root), Data(root=weak.folder.root, weight=2.0)]
+    assert train(both, tmp_path / "both", SHORT).steps == 6
+    shutil.rmtree(weak.folder.root / "captions")
+    with pytest.raises(FlamError, match="neither events nor captions"):
+        train(weak.folder.root, tmp_path / "nothing", SHORT)
