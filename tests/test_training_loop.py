@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -15,10 +16,15 @@ from conftest import make_toy_dataset
 from evaluation.evaluate import evaluate
 from manifests.errors import FlamError
 from manifests.store import DatasetFolder
+from training import loop, trainer
 from training.checkpoint import load_tensors
 from training.config import ModelConfig, TrainConfig
+from training.data import Batch
 from training.detect import Detector
 from training.loop import train
+from training.model import FlamModel
+from training.objective import Part
+from training.validation import Validation
 
 TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 SHORT = TrainConfig(model=TINY, steps=6, batch_size=4, clip_duration=2.0, warmup_steps=2, evaluate_every=3)
@@ -43,29 +49,39 @@ def test_a_run_leaves_model_checkpoints_and_log(toy_dataset: DatasetFolder, tmp_
 
 
 @pytest.mark.slow
-def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
-    folder = make_toy_dataset(tmp_path / "data", train=10, valid=2, test=0)
-    config = TrainConfig(model=TINY, steps=240, batch_size=4, clip_duration=1.0, warmup_steps=2, evaluate_every=120)
-    train(folder.root, tmp_path / "whole", config)
+def test_a_run_killed_at_ten_random_steps_ends_in_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
+    """An epoch is of 15 steps, and a checkpoint is written every 4: most kills are in the midst of one."""
+    folder = make_toy_dataset(tmp_path / "data", train=60, valid=2, test=0)
+    config = TrainConfig(model=TINY, steps=200, batch_size=4, clip_duration=1.0, warmup_steps=2, evaluate_every=90)
     program = (
         "import sys; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
-        "from training.config import TrainConfig; from training.loop import train\n"
-        "train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig.model_validate_json(sys.argv[3]))"
+        "from training import loop; from training.config import TrainConfig\n"
+        "loop._SAVE_EVERY = 4; loop._LOG_EVERY = 1\n"
+        "loop.train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig.model_validate_json(sys.argv[3]))"
     )
-    command = [sys.executable, "-c", program, str(folder.root), str(tmp_path / "cut"), config.model_dump_json()]
-    for wanted in (40, 160):  # between checkpoints, and in the second epoch after a resume
-        process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL)
+
+    def run(name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", program, str(folder.root), str(tmp_path / name), config.model_dump_json()]
+        return subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL)
+
+    assert run("whole").wait() == 0
+    moments = sorted(int(step) for step in np.random.default_rng().choice(np.arange(2, 190), 9, replace=False))
+    for wanted in [moments[0], moments[0] + 5, *moments[1:]]:  # twice in one epoch
+        process = run("cut")
         wait_for_step(tmp_path / "cut" / "metrics.jsonl", wanted, process)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    (last,) = (tmp_path / "cut" / "checkpoints").glob("step-*.safetensors")
-    assert int(load_tensors(last)[1]["step"]) < 240
-    train(folder.root, tmp_path / "cut", config)
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
-    assert same(weights(tmp_path / "whole", "best"), weights(tmp_path / "cut", "best"))
-    steps = [json.loads(row)["step"] for row in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()]
-    whole = [json.loads(row)["step"] for row in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
-    assert steps == whole
+    assert run("cut").wait() == 0, moments
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut")), moments
+    assert same(weights(tmp_path / "whole", "best"), weights(tmp_path / "cut", "best")), moments
+    whole, cut = (
+        [json.loads(row) for row in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "cut")
+    )
+    timed = {"clips_per_second", "data_wait"}
+    assert [{k: v for k, v in row.items() if k not in timed} for row in whole] == [
+        {k: v for k, v in row.items() if k not in timed} for row in cut
+    ]
 
 
 def wait_for_step(log: Path, step: int, process: subprocess.Popen[Any]) -> None:
@@ -76,6 +92,67 @@ def wait_for_step(log: Path, step: int, process: subprocess.Popen[Any]) -> None:
             return
         time.sleep(0.02)
     pytest.fail(f"step {step} was not reached before the process ended")
+
+
+def test_only_the_last_few_checkpoints_and_the_best_are_kept(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 1)
+    train(toy_dataset.root, tmp_path / "run", SHORT.model_copy(update={"keep_last": 2}))
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == [
+        "best.safetensors", "step-000000005.safetensors", "step-000000006.safetensors",
+    ]  # fmt: skip
+
+
+def test_a_run_that_gets_no_better_stops_and_stays_stopped(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.6, 0.7, 0.69, 0.7 - 1e-6, 0.9])
+    monkeypatch.setattr(Validation, "score", lambda self: next(scores))
+    config = SHORT.model_copy(update={"patience": 2, "evaluate_every": 1, "steps": 40})
+    report = train(toy_dataset.root, tmp_path / "run", config)
+    assert report.steps == 4
+    assert report.best["step"] == 2
+    assert train(toy_dataset.root, tmp_path / "run", config).steps == 4
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_its_soundscapes(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(toy_dataset.root, tmp_path / "whole", SHORT)
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 1)
+    real = trainer.step_losses
+    seen: list[list[str]] = []
+
+    def spoilt(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str, Part]:
+        parts = real(model, batch, config)
+        seen.append(batch.soundscape_ids)
+        return parts if len(seen) < 5 else {**parts, "clip": Part(1.0, parts["clip"].own * float("nan"))}
+
+    monkeypatch.setattr(trainer, "step_losses", spoilt)
+    with pytest.raises(FlamError, match="the loss is nan at step 4, on soundscapes") as raised:
+        train(toy_dataset.root, tmp_path / "run", SHORT)
+    assert all(name in str(raised.value) for name in seen[4])
+    monkeypatch.setattr(trainer, "step_losses", real)
+    assert train(toy_dataset.root, tmp_path / "run", SHORT).steps == whole.steps
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "run"))
+
+
+def test_a_loss_that_leaps_stops_the_run(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_SPIKE_FROM", 3)
+    monkeypatch.setattr(trainer, "_SPIKE", 1.5)
+    real = trainer.step_losses
+    steps = itertools.count()
+
+    def leaping(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str, Part]:
+        factor = 3.0 if next(steps) == 4 else 1.0
+        return {name: Part(part.weight, part.own * factor) for name, part in real(model, batch, config).items()}
+
+    monkeypatch.setattr(trainer, "step_losses", leaping)
+    with pytest.raises(FlamError, match=r"the loss is \d+\.?\d* at step 4, where it was \d+\.?\d*, on soundscapes"):
+        train(toy_dataset.root, tmp_path / "run", SHORT)
 
 
 def test_zero_steps_leave_an_untrained_model(toy_dataset: DatasetFolder, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class ModelConfig(Strict):
 
 
 SIZES: Mapping[str, Mapping[str, Any]] = {  # of the audio encoder: about 0.3, 1.4 and 6 M parameters
-    "small": {"channels": (16, 24, 32, 48), "width": 96, "num_layers": 1},
+    "small": {"channels": (16, 32, 48, 64), "width": 96, "num_layers": 1},
     "base": {},
     "large": {"channels": (32, 96, 160, 256), "width": 320, "num_layers": 3},
 }

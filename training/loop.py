@@ -210,10 +210,11 @@ class _Run:
                 update={name: getattr(found, name) for name in asdict(found) if name in ModelCard.model_fields}
             )
             self._append({"step": self.trainer.step, **found.measured()})
+        score = None if found is None else found.score()
         self.worse += 1
-        if found is None or found.score() >= self.best.get("score", -1.0):
+        if score is None or score >= self.best.get("score", -1.0):
             self.worse = 0
-            values = {} if found is None else {"score": found.score(), **found.measured()}
+            values = {} if found is None else {"score": score, **found.measured()}
             self.best = {"step": self.trainer.step, **values}
             save_model(self.out, self.trainer.average, card)
             self.trainer.save(self.checkpoints.best, {"best": self.best, "worse": 0, "seconds": self.seconds})
