@@ -436,18 +436,29 @@ def export(
     print_exported(report, out)
 
 
+def _show_training_recipe(name: str | None) -> None:
+    """Print a training recipe's file and end; as `_show_recipe`."""
+    if name is not None:
+        from training.recipe import recipe_path
+
+        typer.echo(recipe_path(name).read_text("utf-8"), nl=False)
+        raise typer.Exit
+
+
 @app.command()
 def train(  # noqa: PLR0913 - as above
     data: Annotated[
         list[Path], typer.Argument(metavar="DATA...", help="Dataset folders; several are mixed by --weight.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
-    objective: Annotated[Literal["finelap", "flam"], typer.Option(help="Whose losses: docs/model.md.")] = "finelap",
-    size: Annotated[Literal["small", "base", "large"], typer.Option(help="Of the audio encoder.")] = "base",
-    hop: Annotated[Literal["40", "160"], typer.Option(help="Milliseconds from one frame to the next.")] = "40",
-    steps: Annotated[int, typer.Option(min=0, help="Optimizer steps; 0 leaves an untrained model.")] = 650,
-    batch_size: Annotated[int, typer.Option(min=1, help="Soundscapes a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(min=1e-9, help="At its highest.")] = 1e-3,
+    recipe: Annotated[str, typer.Option(help="finelap, flam, or a .toml file: the objective and all settings.")] = (
+        "finelap"
+    ),
+    size: Annotated[Literal["small", "base", "large"] | None, typer.Option(help="Of the audio encoder; base.")] = None,
+    hop: Annotated[Literal["40", "160"] | None, typer.Option(help="Milliseconds of a frame; 40.")] = None,
+    steps: Annotated[int | None, typer.Option(min=0, help="Optimizer steps, 650; 0 leaves an untrained model.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Soundscapes a step, 32.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-9, help="At its highest, 0.001.")] = None,
     online: Annotated[
         bool, typer.Option("--online", help="From the second epoch on, fresh soundscapes of the dataset's recipe.")
     ] = False,
@@ -456,41 +467,63 @@ def train(  # noqa: PLR0913 - as above
         str | None,
         typer.Option(help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse."),
     ] = None,
-    evaluate_every: Annotated[int, typer.Option(min=1, help="Steps from one validation to the next.")] = 325,
-    masked_weight: Annotated[float, typer.Option(help="In the loss, of labels that other sounds hide: 0 to 1.")] = 1.0,
+    evaluate_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps from one validation to the next, 325.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many validations without a better one.")
+    ] = None,
+    masked_weight: Annotated[
+        float | None, typer.Option(help="In the loss, of labels that other sounds hide: 0 to 1; 1.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of all random draws, 0.")] = None,
+    show_recipe: Annotated[  # noqa: ARG001 - its callback ends the program
+        str | None,
+        typer.Option(
+            metavar="NAME", is_eager=True, callback=_show_training_recipe, help="Print a built-in recipe, and end."
+        ),
+    ] = None,
     bank: BankOf = None,
-    seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
-    """Train a compact model from scratch. Run it again to go on where it was stopped.
+    """Train a compact model. Run it again to go on where it was stopped.
 
     Example: flam-cli train data --out run
+
+    For settings of your own: flam-cli train --show-recipe finelap > mine.toml
+
+    Started by torchrun, several processes share the run (docs/model.md).
     """
     from training import parallel
-    from training.config import FLAM, TrainConfig, model_config, parse
     from training.loop import Data
     from training.loop import train as fit
     from training.plots import plot_training
+    from training.recipe import load_config
 
     weights = weight or [1.0] * len(data)
     if len(weights) != len(data):
         raise FlamError(f"{len(weights)} --weight for {len(data)} datasets; give one for each, in their order")
-    scale: Literal["text", "global"] = "text" if objective == "flam" else "global"
-    settings = {
-        "model": model_config(size, hop_ms=int(hop), frame_scale=scale).model_dump(),
-        "steps": steps,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "online": online,
-        "caption_set": captions,
-        "evaluate_every": evaluate_every,
-        "masked_weight": masked_weight,
-        "seed": seed,
-        **(FLAM if objective == "flam" else {}),
-    }
-    config = parse(TrainConfig, settings, Path("train options"))
+    config = load_config(
+        recipe,
+        size=size,
+        hop_ms=int(hop) if hop else None,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        online=online or None,
+        caption_set=captions,
+        evaluate_every=evaluate_every,
+        patience=patience,
+        masked_weight=masked_weight,
+        seed=seed,
+    )
     datasets = [
-        Data(root=path, weight=share, render=_render_of(path, bank), fresh=_fresh_of(path, bank) if online else None)
+        Data(
+            root=path,
+            weight=share,
+            render=_render_of(path, bank),
+            fresh=_fresh_of(path, bank) if config.online else None,
+        )
         for path, share in zip(data, weights, strict=True)
     ]
     report = fit(datasets, out, config, device=device)

@@ -35,9 +35,10 @@ from curation.runner import available_cores
 from evaluation.bootstrap import interval
 from evaluation.evaluate import evaluate
 from manifests.store import DatasetFolder
-from training.config import FLAM, TrainConfig, model_config
+from training.config import TrainConfig, model_config
 from training.detect import Detector
 from training.loop import Data, train
+from training.recipe import load_config
 
 RUNS = Path(__file__).with_name("ablations") / "runs.jsonl"
 STEPS, NUM_REPLICATES = 400, 400
@@ -65,6 +66,9 @@ class Arm:
         """All settings."""
         chosen = {"steps": STEPS, "seed": seed, **self.settings}
         return TrainConfig(model=model_config(**self.model), evaluate_every=chosen["steps"], **chosen)
+
+
+FLAM = load_config("flam").model_dump(exclude_unset=True, exclude={"model"})
 
 
 def flam(title: str, model: Mapping[str, Any] | None = None, **settings: Any) -> Arm:

@@ -12,12 +12,13 @@ from torch import nn
 
 from training import objective
 from training.batch_norm import BatchNorm1d, BatchNorm2d
-from training.config import FLAM, ModelConfig, TrainConfig, model_config
+from training.config import ModelConfig, TrainConfig, model_config
 from training.data import Batch, make_batch
 from training.loop import Data, _opened, _sampler
 from training.model import FlamModel, TextHead
 from training.objective import step_losses
 from training.phrase_book import PhraseBook
+from training.recipe import load_config
 from training.sound_kinds import load_kinds
 from training.soundscapes import WeightedSets
 from training.trainer import Trainer
@@ -27,6 +28,7 @@ TINY: dict[str, Any] = {
     "kind_dropout": 0.0,
 }  # fmt: skip
 PLAIN = TrainConfig(model=ModelConfig(**TINY), batch_size=6, clip_duration=2.0, num_phrases=7)
+FLAM = load_config("flam").model_dump(exclude_unset=True, exclude={"model"})
 AS_FLAM = TrainConfig.model_validate({**PLAIN.model_dump(), **FLAM, "model": {**TINY, "frame_scale": "text"}})
 
 

@@ -16,8 +16,9 @@ from conftest import make_toy_dataset
 from safetensors.torch import load_file
 from test_training_loop import wait_for_step
 
-from training.config import FLAM, ModelConfig, TrainConfig
+from training.config import ModelConfig, TrainConfig
 from training.loop import train
+from training.recipe import load_config
 
 ROOT = Path(__file__).parents[1]
 TINY: dict[str, Any] = {
@@ -29,6 +30,7 @@ TINY: dict[str, Any] = {
     "dropout": 0.0,
     "kind_dropout": 0.0,
 }
+FLAM = load_config("flam").model_dump(exclude_unset=True, exclude={"model"})
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "finelap": {},
     "ring": {"exchange": "ring"},

@@ -81,7 +81,7 @@ class TrainConfig(Strict):
     micro_batch: int | None = Field(default=None, ge=1)  # clips in memory at once, of the batch; None: all
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
-    phrases_per_clip: int | None = Field(default=20, ge=1)  # FineLAP's N: how many of them count; None: all, as in FLAM
+    phrases_per_clip: int = Field(default=20, ge=0)  # FineLAP's N: how many of them count; 0: all, as in FLAM
     negatives: dict[Literal["cluster", "in-batch", "random"], float] = {"cluster": 1.0}  # shares: training/negatives.py
     max_gain_db: float = Field(default=6.0, ge=0)  # by which a soundscape is made louder or softer
     exchange: Literal["gather", "ring"] = "gather"  # how several processes share the vectors of phrases
@@ -111,17 +111,6 @@ class TrainConfig(Strict):
         if min(self.negatives.values(), default=-1.0) < 0 or not sum(self.negatives.values()):
             raise ValueError("negatives must name at least one kind, with a share above 0")
         return self
-
-
-# What FLAM's objective sets otherwise than FineLAP's, which is the default (docs/model.md)
-FLAM: Mapping[str, Any] = {
-    "clip_loss": "infonce",
-    "clip_weight": 1.0,
-    "frame_weight": 200.0,
-    "prior_weight": 1.0,
-    "negatives": {"in-batch": 1.0},
-    "phrases_per_clip": None,
-}
 
 
 def parse(config: type[AnyConfig], content: Any, path: Path) -> AnyConfig:

@@ -253,5 +253,7 @@ def _sampler(config: TrainConfig, longest: float) -> Sampler:
         mix_share=config.mix_share,
         max_gain_db=config.max_gain_db,
         num_draws=AUGMENT.num_draws,
-        negatives=Negatives(shares=config.negatives, per_clip=config.phrases_per_clip, num_phrases=config.num_phrases),
+        negatives=Negatives(
+            shares=config.negatives, per_clip=config.phrases_per_clip or None, num_phrases=config.num_phrases
+        ),
     )

@@ -1,0 +1,53 @@
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from manifests.errors import FlamError
+from training.config import SIZES, ModelConfig, TrainConfig
+from training.recipe import BUILT_IN, load_config, recipe_path
+
+
+def test_the_default_recipe_names_every_setting_and_its_default() -> None:
+    text = recipe_path("finelap").read_text("utf-8")
+    named = tomllib.loads(re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE))  # those that are left out, too
+    assert named["model"].keys() == ModelConfig.model_fields.keys()
+    assert named.keys() == TrainConfig.model_fields.keys()
+    assert load_config("finelap") == TrainConfig()
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_recipe_is_one(name: str) -> None:
+    assert load_config(name).model_dump()
+
+
+def test_what_is_given_comes_before_the_file_and_the_file_before_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("steps = 7\nseed = 3\n[model]\nwidth = 64\ndropout = 0.5\n")
+    config = load_config(str(path), seed=5, batch_size=None)
+    assert (config.steps, config.seed, config.batch_size, config.model.width) == (7, 5, 32, 64)
+    large = load_config(str(path), size="large", hop_ms=160).model
+    assert (large.width, large.dropout, large.frame_mels) == (SIZES["large"]["width"], 0.5, 16)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz = 7", r"mine.toml: stepz: Extra inputs are not permitted"),
+        ("model = 7", r"mine.toml: model: not a table"),
+        ("steps = ", r"mine.toml: Invalid value .*--show-recipe finelap"),
+        ("prior_weight = 1.0", r"a prior_weight needs frame_scale = text"),
+        ("negatives = { cluster = 0.0 }", r"negatives must name at least one kind"),
+        ("[model]\nchannels = [7, 8, 8, 8]", r"mine.toml: model: channels must be multiples of 8"),
+    ],
+)
+def test_a_recipe_that_is_wrong_is_refused_in_one_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(FlamError, match=message):
+        load_config(str(tmp_path / "mine.toml"))
+
+
+def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(FlamError, match=r"no training recipe 'nothing': built in are finelap, flam; else name"):
+        load_config("nothing")

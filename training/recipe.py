@@ -1,0 +1,42 @@
+"""Training recipes: TOML files of settings, those of training/recipes or a user's own."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from manifests.errors import FlamError
+from training.config import SIZES, TrainConfig, parse
+
+_FOLDER = Path(__file__).parent / "recipes"
+BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a built-in recipe, or the one that is named; raises FlamError if there is neither."""
+    path = _FOLDER / f"{name}.toml" if name in BUILT_IN else Path(name)
+    if not path.is_file():
+        raise FlamError(f"no training recipe {name!r}: built in are {', '.join(BUILT_IN)}; else name a .toml file")
+    return path
+
+
+def load_config(name: str, *, size: str | None = None, hop_ms: int | None = None, **given: Any) -> TrainConfig:
+    """A recipe's settings, less those that are given otherwise; raises FlamError that names file and entry.
+
+    Args:
+        name: of a built-in recipe, or a path.
+        size: of the audio encoder, one of SIZES; None: as in the file.
+        hop_ms: of frames, 40 or 160; None: as in the file.
+        given: other settings; those that are None are as in the file.
+    """
+    path = recipe_path(name)
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise FlamError(f"{path}: {error}; `flam-cli train --show-recipe finelap` prints one that works") from None
+    model = content.get("model", {})
+    if not isinstance(model, Mapping):
+        raise FlamError(f"{path}: model: not a table; write [model] above its settings")
+    chosen = {**model, **(SIZES[size] if size else {}), **({"frame_mels": hop_ms // 10} if hop_ms else {})}
+    settings = {name: value for name, value in given.items() if value is not None}
+    return parse(TrainConfig, {**content, **settings, "model": chosen}, path)
