@@ -454,6 +454,9 @@ def train(  # noqa: PLR0913 - as above
     recipe: Annotated[str, typer.Option(help="finelap, flam, or a .toml file: the objective and all settings.")] = (
         "finelap"
     ),
+    init: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="A run whose model to begin with, on new data and new labels.")
+    ] = None,
     size: Annotated[Literal["small", "base", "large"] | None, typer.Option(help="Of the audio encoder; base.")] = None,
     hop: Annotated[Literal["40", "160"] | None, typer.Option(help="Milliseconds of a frame; 40.")] = None,
     steps: Annotated[int | None, typer.Option(min=0, help="Optimizer steps, 650; 0 leaves an untrained model.")] = None,
@@ -505,6 +508,7 @@ def train(  # noqa: PLR0913 - as above
         raise FlamError(f"{len(weights)} --weight for {len(data)} datasets; give one for each, in their order")
     config = load_config(
         recipe,
+        init=init,
         size=size,
         hop_ms=int(hop) if hop else None,
         steps=steps,
@@ -526,7 +530,7 @@ def train(  # noqa: PLR0913 - as above
         )
         for path, share in zip(data, weights, strict=True)
     ]
-    report = fit(datasets, out, config, device=device)
+    report = fit(datasets, out, config, init=init, device=device)
     if parallel.rank():
         return  # process 0 speaks for all
     rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text("utf-8").splitlines()]

@@ -105,9 +105,9 @@ def test_the_options_are_just_these() -> None:
         ],
         "export": ["--bank", "--captions", "--out"],
         "train": [
-            "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--hop", "--learning-rate",
-            "--masked-weight", "--online", "--out", "--patience", "--recipe", "--seed", "--show-recipe", "--size",
-            "--steps", "--weight",
+            "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--hop", "--init",
+            "--learning-rate", "--masked-weight", "--online", "--out", "--patience", "--recipe", "--seed", "--show-recipe",
+            "--size", "--steps", "--weight",
         ],
         "compare": ["--json"],
         "score": ["--durations", "--ground-truth", "--json", "--threshold"],

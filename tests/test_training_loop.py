@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import json
 import os
@@ -15,7 +16,8 @@ from conftest import make_toy_dataset
 
 from evaluation.evaluate import evaluate
 from manifests.errors import FlamError
-from manifests.store import DatasetFolder
+from manifests.schema import Phrase, Soundscape
+from manifests.store import DatasetFolder, write_rows
 from training import loop, trainer
 from training.checkpoint import load_tensors
 from training.config import ModelConfig, TrainConfig
@@ -153,6 +155,35 @@ def test_a_loss_that_leaps_stops_the_run(
     monkeypatch.setattr(trainer, "step_losses", leaping)
     with pytest.raises(FlamError, match=r"the loss is \d+\.?\d* at step 4, where it was \d+\.?\d*, on soundscapes"):
         train(toy_dataset.root, tmp_path / "run", SHORT)
+
+
+def test_a_run_begins_with_another_ones_model_on_new_labels(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(toy_dataset.root, tmp_path / "first", SHORT)
+    begun = load_tensors(tmp_path / "first" / "model" / "weights.safetensors")[0]
+    folder = make_toy_dataset(tmp_path / "data", train=6, valid=2, test=0)
+    table = [
+        dataclasses.replace(row, phrase=f"new {row.phrase}", cluster=f"new_{row.cluster}") for row in folder.phrases()
+    ]
+    write_rows(folder.phrases_path, table, Phrase)
+    rows = [
+        dataclasses.replace(
+            row, events=[dataclasses.replace(event, cluster=f"new_{event.cluster}") for event in row.events]
+        )
+        for row in folder.soundscapes()
+    ]
+    write_rows(folder.soundscape_shard(0), rows, Soundscape)
+    train(folder.root, tmp_path / "still", SHORT.model_copy(update={"steps": 0}), init=tmp_path / "first")
+    assert same(begun, load_tensors(tmp_path / "still" / "model" / "weights.safetensors")[0])
+    report = train(folder.root, tmp_path / "second", SHORT, init=tmp_path / "first")
+    assert report.steps == 6
+    assert "new_hiss" in Detector.load(tmp_path / "second").card.trained_clusters
+    with pytest.raises(FlamError, match=r"config.json says init"):
+        train(folder.root, tmp_path / "second", SHORT)
+    other = SHORT.model_copy(update={"model": TINY.model_copy(update={"width": 32})})
+    with pytest.raises(FlamError, match="a model of other settings"):
+        train(folder.root, tmp_path / "third", other, init=tmp_path / "first")
 
 
 def test_zero_steps_leave_an_untrained_model(toy_dataset: DatasetFolder, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Checkpoints and finished models on disk: safetensors and JSON, written whole or not at all, nothing unpickled."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,18 +105,32 @@ def save_model(run: Path, model: FlamModel, card: ModelCard) -> None:
     write_json(run / "model" / "config.json", card.model_dump())
 
 
-def load_model(run: Path) -> tuple[FlamModel, ModelCard]:
-    """The finished model of a run, ready for use; raises FlamError that says what is wrong with it."""
+def load_card(run: Path) -> ModelCard:
+    """What a run's model is; raises FlamError if there is none, or it is of another version."""
     path = run / "model" / "config.json"
     if not path.exists():
         raise FlamError(f"no model in {run}: {path} is missing; make one with `flam-cli train DATA --out {run}`")
     card = parse(ModelCard, read_json(path), path)
     if card.format_version != FORMAT_VERSION:
         raise FlamError(f"{path}: format_version {card.format_version}, this flam-cli reads {FORMAT_VERSION}")
+    return card
+
+
+def load_model(run: Path) -> tuple[FlamModel, ModelCard]:
+    """The finished model of a run, ready for use; raises FlamError that says what is wrong with it."""
+    card = load_card(run)
     model = FlamModel(card.model)
     weights, _ = load_tensors(run / "model" / "weights.safetensors")
     load_weights(model, weights, run / "model" / "weights.safetensors")
     return model.eval(), card
+
+
+def digest_of(model: nn.Module) -> str:
+    """Of its weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

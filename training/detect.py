@@ -15,7 +15,7 @@ from evaluation.post_processing import PostProcessing, smoothed
 from manifests import audio
 from manifests.audio import Recording, Source
 from manifests.errors import FlamError
-from training.checkpoint import ModelCard, device_of, load_model
+from training.checkpoint import ModelCard, device_of, digest_of, load_model
 from training.model import FlamModel
 
 _WINDOW_SECONDS, _MARGIN_SECONDS = 10.0, 1.0  # what the model hears at once; what it hears beyond the frames kept
@@ -47,10 +47,7 @@ class Detector:
     @cached_property
     def identity(self) -> str:
         """Of weights and card: models of the same answer the same."""
-        digest = hashlib.sha256(self.card.model_dump_json().encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return hashlib.sha256(self.card.model_dump_json().encode() + digest_of(self.model).encode()).hexdigest()
 
     @classmethod
     def load(cls, run: Path | str, *, device: str = "cpu") -> "Detector":

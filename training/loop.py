@@ -16,7 +16,7 @@ from manifests.frames import num_frames
 from manifests.progress import progress
 from manifests.store import DatasetFolder, Render, claim, locked, replacing
 from training import parallel
-from training.checkpoint import Checkpoints, ModelCard, device_of, save_model
+from training.checkpoint import Checkpoints, ModelCard, device_of, digest_of, load_model, save_model
 from training.config import TrainConfig
 from training.data import Sampler, batches
 from training.detect import Detector
@@ -52,13 +52,16 @@ class Data:
     fresh: Fresh | None = None  # makes soundscapes that it does not hold, for `online`
 
 
-def train(data: Path | Sequence[Data], out: Path, config: TrainConfig, *, device: str = "cpu") -> TrainReport:
+def train(
+    data: Path | Sequence[Data], out: Path, config: TrainConfig, *, init: Path | None = None, device: str = "cpu"
+) -> TrainReport:
     """Train on datasets into RUN, from its last checkpoint if it has one; raises FlamError on what a user can mend.
 
     Args:
         data: the datasets, or the folder of one. The first that has validation soundscapes is validated on.
         out: the run's folder.
-        config: all settings.
+        config: all settings; with `init`, of that run's model.
+        init: a run whose model it begins with.
         device: as torch names it.
     """
     datasets = [Data(root=data)] if isinstance(data, Path) else data
@@ -67,18 +70,22 @@ def train(data: Path | Sequence[Data], out: Path, config: TrainConfig, *, device
     sounding = sources.clusters()
     book = PhraseBook(tables, sounding, load_kinds(config.model.sound_kinds))
     _check_something_is_told(sources, sounding, book)
+    start = None if init is None else load_model(init)[0]
+    if start is not None and start.config != config.model:
+        raise FlamError(f"{init} holds a model of other settings than the recipe's [model]; leave these out")
     parallel.begin(device_of(device))
     if config.batch_size < parallel.world():
         raise FlamError(f"{parallel.world()} processes share {config.batch_size} clips a step; raise --batch-size")
     with contextlib.ExitStack() as stack:
         if not parallel.rank():
             stack.enter_context(locked(out, "flam-cli train"))
-            settings = {"data": _identity(datasets, sources), **config.model_dump(mode="json")}
+            begun = {"data": _identity(datasets, sources), "init": None if start is None else digest_of(start)}
+            settings = {**begun, **config.model_dump(mode="json")}
             differs = "choose another --out, or the options and data it was begun with"
             claim(out / "config.json", settings, differs=differs)
         parallel.wait_for_all()
         rows = pa.concat_tables([source.rows for source in sources.sets])
-        trainer = Trainer(config, device=device, coverage=coverage(rows))
+        trainer = Trainer(config, device=device, coverage=coverage(rows), start=start)
         run = _Run(out, trainer, book, sources)
         run.restore()
         run.learn()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import FlamError
+from training.checkpoint import load_card
 from training.config import SIZES, TrainConfig, parse
 
 _FOLDER = Path(__file__).parent / "recipes"
@@ -20,11 +21,14 @@ def recipe_path(name: str) -> Path:
     return path
 
 
-def load_config(name: str, *, size: str | None = None, hop_ms: int | None = None, **given: Any) -> TrainConfig:
+def load_config(
+    name: str, *, init: Path | None = None, size: str | None = None, hop_ms: int | None = None, **given: Any
+) -> TrainConfig:
     """A recipe's settings, less those that are given otherwise; raises FlamError that names file and entry.
 
     Args:
         name: of a built-in recipe, or a path.
+        init: a run: the model is of its settings, and those of the file are for others.
         size: of the audio encoder, one of SIZES; None: as in the file.
         hop_ms: of frames, 40 or 160; None: as in the file.
         given: other settings; those that are None are as in the file.
@@ -34,6 +38,10 @@ def load_config(name: str, *, size: str | None = None, hop_ms: int | None = None
         content = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise FlamError(f"{path}: {error}; `flam-cli train --show-recipe finelap` prints one that works") from None
+    if init is not None:
+        if size or hop_ms:
+            raise FlamError(f"the size and the hop of a model that begins with {init} are that one's; leave them out")
+        content["model"] = load_card(init).model.model_dump()
     model = content.get("model", {})
     if not isinstance(model, Mapping):
         raise FlamError(f"{path}: model: not a table; write [model] above its settings")

@@ -26,13 +26,16 @@ _SPIKE, _SPIKE_FROM = 5.0, 100  # times the running mean, after so many steps, i
 class Trainer:
     """Model, averaged model and optimizer at one step."""
 
-    def __init__(self, config: TrainConfig, *, device: str, coverage: float = 0.1) -> None:
+    def __init__(
+        self, config: TrainConfig, *, device: str, coverage: float = 0.1, start: FlamModel | None = None
+    ) -> None:
         """At step 0.
 
         Args:
             config: all settings.
             device: as torch names it.
             coverage: mean share of a clip in which a sound of it is active; where biases of texts start (FLAM).
+            start: whose weights it begins with, instead of random ones.
         """
         keep_freed_memory()
         torch.manual_seed(config.seed)
@@ -42,6 +45,8 @@ class Trainer:
             self.model.frame_logit.start_at(math.log(coverage / config.batch_size))
         if config.clip_loss == "infonce":
             torch.nn.init.constant_(self.model.clip_logit.log_tau, math.log(0.07))
+        if start is not None:
+            self.model.load_state_dict(start.state_dict())
         self.model.to(self.device)
         self.level = 0.0  # running mean of the loss
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
