@@ -684,11 +684,14 @@ def score(
 
 
 @app.command()
-def detect(
+def detect(  # noqa: PLR0913 - as above
     run: Annotated[Path, typer.Argument(help="Folder by `flam-cli train`.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings of any length and rate.")],
     phrase: Annotated[list[str], typer.Option(help="What to listen for; may be given several times.")],
     threshold: Annotated[float | None, typer.Option(help="Probability; by default the best on validation.")] = None,
+    unbiased: Annotated[
+        bool, typer.Option("--unbiased", help="FLAM's scores: above 0.5, more likely than before listening.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     plot: Annotated[Path | None, typer.Option(help="PNG to draw, for one file.")] = None,
@@ -703,7 +706,7 @@ def detect(
 
     if plot is not None and len(files) > 1:
         raise FlamError(f"--plot {plot} draws one recording, but {len(files)} were given; name one file")
-    detector = Detector.load(run, device=device)
+    detector = Detector.load(run, device=device, unbiased=unbiased)
     rows: list[dict[str, Any]] = []
     failed: list[str] = []
     for file in files:

@@ -106,8 +106,8 @@ def test_the_options_are_just_these() -> None:
         "export": ["--bank", "--captions", "--out"],
         "train": [
             "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--hop", "--init",
-            "--learning-rate", "--masked-weight", "--online", "--out", "--patience", "--recipe", "--seed", "--show-recipe",
-            "--size", "--steps", "--weight",
+            "--learning-rate", "--masked-weight", "--online", "--out", "--patience", "--recipe", "--seed",
+            "--show-recipe", "--size", "--steps", "--weight",
         ],
         "compare": ["--json"],
         "score": ["--durations", "--ground-truth", "--json", "--threshold"],
@@ -115,7 +115,7 @@ def test_the_options_are_just_these() -> None:
             "--bank", "--baselines", "--captions", "--curves", "--device", "--json", "--limit", "--scores",
             "--split",
         ],
-        "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold"],
+        "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold", "--unbiased"],
         "stats": ["--json", "--plot"],
         "validate": ["--bank", "--no-read-audio", "--read-audio"],
     }  # fmt: skip

@@ -159,6 +159,39 @@ def test_detections_are_made_as_was_best_on_validation_data(detector: Detector, 
     assert Detector.load(tmp_path).card.post_processing == post
 
 
+def test_an_unbiased_score_of_a_half_is_a_cosine_of_nothing(tmp_path: Path) -> None:
+    """Whatever scale and bias a text has: FLAM's alpha cos is the log of how much likelier the sound became."""
+    torch.manual_seed(1)
+    config = TINY.model_copy(update={"frame_scale": "text"})
+    model = FlamModel(config).eval()
+    for parameter in model.frame_logit.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    card = ModelCard(
+        model=config, trained_clusters=("dog",), threshold=0.9, calibration_scale=2.0, calibration_bias=3.0
+    )
+    file, phrases = recording(tmp_path / "a.wav", seconds=3), ["a dog", "rain"]
+    detector = Detector(model, card, unbiased=True)
+    found = detector.activations(file, phrases)
+    waveform, _ = soundfile.read(file, dtype="float32")
+    with torch.no_grad():
+        frames, _ = model.embed_audio(torch.from_numpy(waveform)[None])
+        texts = torch.cat([model.embed_text([phrase]) for phrase in phrases])
+        p = torch.sigmoid(model.frame_logits(frames, texts))[0]
+        prior = torch.sigmoid(model.phrase_biases(texts))[:, None]
+        cosines = (frames[0] @ texts.T).numpy()
+    np.testing.assert_allclose(found, (p / (p + prior)).T.numpy(), rtol=1e-4)
+    assert (found > 0.5).tolist() == (cosines > 0).tolist()
+    assert 0 < (found > 0.5).mean() < 1
+    spans = detector.detect(file, phrases)
+    assert spans
+    assert all(span.probability > 0.5 for span in spans)
+
+
+def test_a_model_without_biases_of_texts_has_no_unbiased_scores(run: Path) -> None:
+    with pytest.raises(FlamError, match="no bias of each text: train one with `--recipe flam`"):
+        Detector.load(run, unbiased=True)
+
+
 @pytest.mark.parametrize("phrases", [[], [""], ["dog", "  "]])
 def test_an_empty_phrase_is_refused(detector: Detector, tmp_path: Path, phrases: list[str]) -> None:
     with pytest.raises(FlamError, match=r"phrase is empty|no phrase to listen for"):

@@ -32,9 +32,20 @@ class Detection:
 
 
 class Detector:
-    """A trained model that answers free text. The score of a phrase does not depend on which others are asked."""
+    """A trained model that answers free text. The score of a phrase does not depend on which others are asked.
 
-    def __init__(self, model: FlamModel, card: ModelCard, *, device: str = "cpu") -> None:
+    Args:
+        model: the model.
+        card: what it is, how it is calibrated and where to cut.
+        device: as torch names it.
+        unbiased: scores are FLAM's (arXiv 2505.05335, eq. 7), s = p / (p + sigmoid(beta)), not probabilities: 0.5 says
+            that a sound is as likely as before anything was heard. Only a model whose texts have biases has them.
+    """
+
+    def __init__(self, model: FlamModel, card: ModelCard, *, device: str = "cpu", unbiased: bool = False) -> None:
+        if unbiased and card.model.frame_scale != "text":
+            raise FlamError("this model has no bias of each text: train one with `--recipe flam` for unbiased scores")
+        self.unbiased = unbiased
         self.device = device_of(device)
         self.model = model.to(self.device).eval()
         self.card = card
@@ -46,14 +57,16 @@ class Detector:
 
     @cached_property
     def identity(self) -> str:
-        """Of weights and card: models of the same answer the same."""
-        return hashlib.sha256(self.card.model_dump_json().encode() + digest_of(self.model).encode()).hexdigest()
+        """Of weights, card and kind of score: models of the same answer the same."""
+        return hashlib.sha256(
+            f"{self.card.model_dump_json()}{digest_of(self.model)}{self.unbiased}".encode()
+        ).hexdigest()
 
     @classmethod
-    def load(cls, run: Path | str, *, device: str = "cpu") -> "Detector":
+    def load(cls, run: Path | str, *, device: str = "cpu", unbiased: bool = False) -> "Detector":
         """The model that `flam-cli train` left in RUN; raises FlamError if there is none or it is damaged."""
         model, card = load_model(Path(run))
-        return cls(model, card, device=device)
+        return cls(model, card, device=device, unbiased=unbiased)
 
     def detect(
         self, source: Source | str, phrases: Sequence[str], *, threshold: float | None = None
@@ -63,7 +76,7 @@ class Detector:
         Gaps are bridged and short spans left out as was best there. Sorted by onset. Raises FlamError for a file that
         cannot be read, an empty phrase, or a threshold outside [0, 1).
         """
-        limit = self.card.threshold if threshold is None else threshold
+        limit = (0.5 if self.unbiased else self.card.threshold) if threshold is None else threshold
         if not 0.0 <= limit < 1.0:
             raise FlamError(f"threshold {limit:g} is not in [0, 1): give a probability, such as 0.5")
         if not phrases:
@@ -124,10 +137,18 @@ class Detector:
             return np.zeros((frames.shape[1], 0), np.float32), clips[0].cpu()
         # One phrase at a time: a matrix product may round differently with other columns beside it
         logits = [self.model.frame_logits(frames, text[None])[0, 0] for text in texts]
-        calibrated = torch.stack(logits, dim=1) * self.card.calibration_scale + self._biases(texts)
-        probabilities = torch.sigmoid(calibrated).cpu().numpy()
+        probabilities = self._scores(torch.stack(logits, dim=1), texts).cpu().numpy()
         median = self.card.post_processing.median
         return np.stack([smoothed(column, median) for column in probabilities.T], axis=1), clips[0].cpu()
+
+    def _scores(
+        self, logits: Float[Tensor, "frame phrase"], texts: Sequence[Float[Tensor, " dim"]]
+    ) -> Float[Tensor, "frame phrase"]:
+        if self.unbiased:
+            before = torch.sigmoid(torch.cat([self.model.phrase_biases(text[None]) for text in texts]))
+            posterior = torch.sigmoid(logits)
+            return posterior / (posterior + before)
+        return torch.sigmoid(logits * self.card.calibration_scale + self._biases(texts))
 
     def _biases(self, texts: Sequence[Float[Tensor, " dim"]]) -> Float[Tensor, " phrase"]:
         """What is added to a logit: more for a sound that is common, as its text tells."""
