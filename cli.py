@@ -683,6 +683,25 @@ def score(
         print_metrics(str(scores), values)
 
 
+@app.command(name="export-model")
+def export_model(
+    run: Annotated[Path, typer.Argument(help="Folder by `flam-cli train`.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    to: Annotated[Literal["onnx"], typer.Option(help="The format.")] = "onnx",  # noqa: ARG001 - the one there is
+    phrase: Annotated[
+        list[str] | None, typer.Option(help="Whose vectors are written, too; may be given several times.")
+    ] = None,
+) -> None:
+    """Write a trained model for programs without torch: audio.onnx, text.onnx, phrases.json.
+
+    Example: flam-cli export-model run --out onnx --phrase "a dog barks"
+    """
+    from training.export_onnx import export_onnx
+
+    for path in export_onnx(run, out, phrase or []):
+        typer.echo(str(path))
+
+
 @app.command()
 def detect(  # noqa: PLR0913 - as above
     run: Annotated[Path, typer.Argument(help="Folder by `flam-cli train`.")],

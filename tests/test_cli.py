@@ -37,7 +37,7 @@ from training.model import FlamModel
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
     "demo", "bank", "simulate", "render", "import", "caption", "phrases", "export", "train", "evaluate", "compare",
-    "score", "detect", "stats", "validate",
+    "score", "export-model", "detect", "stats", "validate",
 ]  # fmt: skip
 TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
@@ -115,6 +115,7 @@ def test_the_options_are_just_these() -> None:
             "--bank", "--baselines", "--captions", "--curves", "--device", "--json", "--limit", "--scores",
             "--split",
         ],
+        "export-model": ["--out", "--phrase", "--to"],
         "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold", "--unbiased"],
         "stats": ["--json", "--plot"],
         "validate": ["--bank", "--no-read-audio", "--read-audio"],

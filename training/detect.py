@@ -101,7 +101,7 @@ class Detector:
     ) -> tuple[Float[np.ndarray, "frame phrase"], Float[np.ndarray, " dim"]]:
         """Both `activations` and `clip_embedding`, in one pass over the recording."""
         blocks, total = [], torch.zeros(1)
-        for block, _, clip, length in self._blocks(_source(source), self._embed_phrases(phrases)):
+        for block, _, clip, length in self._blocks(_source(source), self.embed_phrases(phrases)):
             blocks.append(block)
             total = clip * length + total
         return np.concatenate(blocks), torch.nn.functional.normalize(total, dim=0).numpy()
@@ -111,7 +111,7 @@ class Detector:
     ) -> Iterator[tuple[int, Float[np.ndarray, "frame phrase"], float]]:
         """Activations in blocks: index of the first frame, probabilities, and up to which second was heard."""
         first = 0
-        for block, end, _, _ in self._blocks(source, self._embed_phrases(phrases)):
+        for block, end, _, _ in self._blocks(source, self.embed_phrases(phrases)):
             yield first, block, end
             first += len(block)
 
@@ -164,7 +164,8 @@ class Detector:
         return np.concatenate(blocks)
 
     @torch.inference_mode()
-    def _embed_phrases(self, phrases: Sequence[str]) -> list[Float[Tensor, " dim"]]:
+    def embed_phrases(self, phrases: Sequence[str]) -> list[Float[Tensor, " dim"]]:
+        """The unit vector of each phrase; raises FlamError for an empty one."""
         if not all(phrase.strip() for phrase in phrases):
             raise FlamError("a phrase is empty; say what to look for, for example --phrase 'a dog barks'")
         for phrase in phrases:

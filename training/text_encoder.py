@@ -18,6 +18,7 @@ from training.config import ModelConfig
 from training.sound_kinds import load_kinds
 
 MAX_TOKENS = 64
+_MOST_KNOWN = 100_000  # texts whose tokens are kept
 _KIND_SCALE = 1.5  # of the kinds' mean beside the words' unit vector
 
 
@@ -84,6 +85,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         table = token_table(config.text)
         self._tokenize = table.tokenize
+        self._known: dict[str, tuple[list[int], Float[np.ndarray, " kind"]]] = {}
         self.sound_kinds = load_kinds(config.sound_kinds)
         self.kind_dropout = config.kind_dropout
         dim = table.vectors.shape[1]
@@ -101,42 +103,51 @@ class TextEncoder(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """One unit vector a text. A text without any known token gets the vector of nothing."""
-        tokens, present = self._batch(texts)
+        tokens, present, kinds = self.prepare(texts)
+        if self.training:  # some texts go without their kinds, lest words be forgotten
+            kinds = kinds * (torch.rand(len(texts), 1) >= self.kind_dropout).to(kinds)
+        return self.embed(tokens, present, kinds)
+
+    def prepare(
+        self, texts: Sequence[str]
+    ) -> tuple[Int[Tensor, "text token"], Bool[Tensor, "text token"], Float[Tensor, "text kind"]]:
+        """Rows of the token table, padded; which are no padding; and how much of each kind a text names."""
+        found = [self._prepared(text) for text in texts]
+        length = max(len(ids) for ids, _ in found)
+        device = self.vectors.device
+        tokens = torch.tensor([ids + [0] * (length - len(ids)) for ids, _ in found], device=device)
+        present = torch.tensor([[i < len(ids) for i in range(length)] for ids, _ in found], device=device)
+        return tokens, present, torch.from_numpy(np.stack([kinds for _, kinds in found])).to(self.kinds)
+
+    def embed(
+        self,
+        tokens: Int[Tensor, "text token"],
+        present: Bool[Tensor, "text token"],
+        kinds: Float[Tensor, "text kind"],
+    ) -> Float[Tensor, "text dim"]:
+        """The unit vectors of prepared texts."""
         weights = present.unsqueeze(-1).to(self.vectors.dtype)
         vectors = functional.normalize(self.vectors[tokens], dim=-1) * weights
         pooled = functional.normalize(self.vectors[tokens].mul(weights).sum(1), dim=-1)
         seen = self.order(vectors + self.positions[: tokens.shape[1]], src_key_padding_mask=~present)
-        change = self.residual(_mean(seen, weights))
+        change = self.residual((seen * weights).sum(1) / weights.sum(1))
         words = functional.normalize(self.project(pooled) + change, dim=-1)
-        return functional.normalize(words + _KIND_SCALE * self._kinds_of(texts), dim=-1)
+        return functional.normalize(words + _KIND_SCALE * (kinds @ self.kind_vectors().detach()), dim=-1)
 
     def kind_vectors(self) -> Float[Tensor, "kind dim"]:
         """The unit vector of each kind."""
         return functional.normalize(self.kinds, dim=-1)
 
-    def _kinds_of(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
-        """Mean vector of the kinds that each text names; zeros for some texts in training, lest words be forgotten."""
-        shares = torch.from_numpy(np.stack([self.sound_kinds.shares(text) for text in texts])).to(self.kinds)
-        if self.training:
-            shares = shares * (torch.rand(len(texts), 1) >= self.kind_dropout).to(shares)
-        vectors: Tensor = shares @ self.kind_vectors().detach()
-        return vectors
-
-    def _batch(self, texts: Sequence[str]) -> tuple[Int[Tensor, "text token"], Bool[Tensor, "text token"]]:
-        rows = [ids[:MAX_TOKENS] or [0] for ids in self._tokenize([_plain(text) for text in texts])]
-        length = max(len(row) for row in rows)
-        device = self.vectors.device
-        tokens = torch.tensor([row + [0] * (length - len(row)) for row in rows], device=device)
-        present = torch.tensor([[i < len(row) for i in range(length)] for row in rows], device=device)
-        return tokens, present
+    def _prepared(self, text: str) -> tuple[list[int], Float[np.ndarray, " kind"]]:
+        """Of one text; phrases and captions come again every epoch."""
+        if text not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            (ids,) = self._tokenize([_plain(text)])
+            self._known[text] = ids[:MAX_TOKENS] or [0], self.sound_kinds.shares(text)
+        return self._known[text]
 
 
 def _plain(text: str) -> str:
     """`Car_Horn ` is asked as `car horn`: word vectors tell capitals, underscores and spaces apart, ears do not."""
     return " ".join(text.casefold().replace("_", " ").split())
-
-
-def _mean(
-    values: Float[Tensor, "text token dim"], weights: Float[Tensor, "text token one"]
-) -> Float[Tensor, "text dim"]:
-    return (values * weights).sum(1) / weights.sum(1)
