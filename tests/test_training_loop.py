@@ -48,6 +48,14 @@ def test_a_run_leaves_model_checkpoints_and_log(toy_dataset: DatasetFolder, tmp_
     assert [row["step"] for row in rows if "auroc_all" in row] == [3, 6]
     assert report.best["step"] in (3, 6)
     assert Detector.load(tmp_path / "run").card.trained_clusters == ("high_tone", "hiss", "low_tone", "warble")
+    told = json.loads((tmp_path / "run" / "model" / "training.json").read_text())
+    assert TrainConfig.model_validate(told["config"]) == SHORT
+    assert told["data"][0]["soundscapes"] == 20
+    assert told["measured"] == report.best
+    readme = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert f"Step {report.best['step']} of 6" in readme
+    assert f"| frame AUROC, all frames | {report.best['auroc_all']:.3f} |" in readme
+    assert "high tone, hiss, low tone, warble" in readme
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from training.checkpoint import Checkpoints, ModelCard, device_of, digest_of, lo
 from training.config import TrainConfig
 from training.data import Sampler, batches
 from training.detect import Detector
+from training.model_card import write_card
 from training.negatives import Negatives
 from training.objective import AUGMENT
 from training.phrase_book import PhraseBook
@@ -223,6 +224,7 @@ class _Run:
             self.worse = 0
             values = {} if found is None else {"score": score, **found.measured()}
             self.best = {"step": self.trainer.step, **values}
+            write_card(self.out / "model", card, self.trainer.config, self.sources.sets, self.best)
             save_model(self.out, self.trainer.average, card)
             self.trainer.save(self.checkpoints.best, {"best": self.best, "worse": 0, "seconds": self.seconds})
 

@@ -60,7 +60,7 @@ def _wordllama() -> TokenTable:
 
 def _hashed() -> TokenTable:
     """A random but fixed vector per word, chosen by a hash of its letters: it knows no synonyms."""
-    vectors = torch.randn(512, 256, generator=torch.Generator().manual_seed(0)) / 16
+    vectors = torch.randn(512, 64, generator=torch.Generator().manual_seed(0)) / 8
 
     def row(word: str) -> int:
         return int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little") % len(vectors)

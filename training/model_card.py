@@ -1,0 +1,91 @@
+"""RUN/model/README.md and training.json: what a model is, for whoever gets it without its run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from manifests.store import read_json, replacing, write_json
+from training.checkpoint import ModelCard
+from training.config import TrainConfig
+from training.soundscapes import SoundscapeSet
+
+_MEASURED = {
+    "auroc_all": "frame AUROC, all frames",
+    "auroc_active": "frame AUROC, frames with sound",
+    "segment_f1": "1-s F1, mean of labels",
+}
+
+
+def write_card(
+    model: Path, card: ModelCard, config: TrainConfig, sources: Sequence[SoundscapeSet], best: Mapping[str, Any]
+) -> None:
+    """Write both files beside the weights.
+
+    Args:
+        model: RUN/model.
+        card: what the model may be asked.
+        config: how it was trained.
+        sources: what it was trained on.
+        best: what was measured on validation data, and at which step.
+    """
+    data = [_described(source) for source in sources]
+    write_json(
+        model / "training.json", {"config": config.model_dump(mode="json"), "data": data, "measured": dict(best)}
+    )
+    with replacing(model / "README.md") as temporary:
+        temporary.write_text("\n".join(_lines(card, config, data, best)) + "\n", "utf-8")
+
+
+def _described(source: SoundscapeSet) -> dict[str, Any]:
+    info = source.folder.info_path
+    licences = source.rows["licences"].combine_chunks().flatten()
+    return {
+        "name": source.folder.root.resolve().name,
+        "fingerprint": source.fingerprint(),
+        "soundscapes": len(source),
+        "captions": source.caption_set,
+        "fresh": source.fresh is not None,
+        "licences": sorted(pc.unique(licences).to_pylist()),
+        "dataset": read_json(info) if info.exists() else {},
+    }
+
+
+def _lines(
+    card: ModelCard, config: TrainConfig, data: Sequence[Mapping[str, Any]], best: Mapping[str, Any]
+) -> list[str]:
+    hop = round(card.model.hop * 1000)
+    lines = [
+        "# A sound event detector for free text",
+        "",
+        f"Made by `flam-cli train`: says for any text when it happens in a recording, every {hop} ms.",
+        "",
+        "```python",
+        "from training import Detector",
+        "",
+        'for found in Detector.load("RUN").detect("recording.wav", ["a dog barks"]):  # RUN/model is this folder',
+        "    print(found.phrase, found.onset, found.offset, found.probability)",
+        "```",
+        "",
+        f"- Step {best['step']} of {config.steps}, {config.batch_size} clips each; all settings are in training.json.",
+        f"- Probabilities are {'calibrated' if 'score' in best else 'not calibrated: there was no validation data'}; "
+        f"detections are above {card.threshold:.3g}.",
+        "",
+        "| trained on | soundscapes | captions | licences of its sounds |",
+        "| --- | --- | --- | --- |",
+    ]
+    for one in data:
+        amount = f"{one['soundscapes']}{', then fresh ones of its recipe' if one['fresh'] else ''}"
+        lines.append(f"| {one['name']} | {amount} | {one['captions']} | {', '.join(one['licences']) or 'not stated'} |")
+    shown = [(title, best[name]) for name, title in _MEASURED.items() if best.get(name) is not None]
+    if shown:
+        lines += ["", "| on validation soundscapes | |", "| --- | --- |"]
+        lines += [f"| {title} | {value:.3f} |" for title, value in shown]
+    lines += [
+        "",
+        f"## The {len(card.trained_clusters)} sounds that it was trained with",
+        "",
+        ", ".join(name.replace("_", " ") for name in card.trained_clusters) or "none: captions only",
+    ]
+    return lines
