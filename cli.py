@@ -49,6 +49,9 @@ MaxAnswerTokens = Annotated[
     int, typer.Option(min=1, help="Of one answer, thoughts included; a model that thinks long needs more.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that a pretrained encoder's repository brings.")
+]
 
 
 def run() -> None:
@@ -459,6 +462,11 @@ def train(  # noqa: PLR0913 - as above
     ] = None,
     size: Annotated[Literal["small", "base", "large"] | None, typer.Option(help="Of the audio encoder; base.")] = None,
     hop: Annotated[Literal["40", "160"] | None, typer.Option(help="Milliseconds of a frame; 40.")] = None,
+    audio_encoder: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Pretrained, of transformers: a repository or a folder.")
+    ] = None,
+    text_encoder: Annotated[str | None, typer.Option(metavar="NAME", help="Pretrained, of transformers.")] = None,
+    trust_remote_code: TrustRemoteCode = False,
     steps: Annotated[int | None, typer.Option(min=0, help="Optimizer steps, 650; 0 leaves an untrained model.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Soundscapes a step, 32.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=1e-9, help="At its highest, 0.001.")] = None,
@@ -503,6 +511,7 @@ def train(  # noqa: PLR0913 - as above
     from training.plots import plot_training
     from training.recipe import load_config
 
+    _trust(trust_remote_code)
     weights = weight or [1.0] * len(data)
     if len(weights) != len(data):
         raise FlamError(f"{len(weights)} --weight for {len(data)} datasets; give one for each, in their order")
@@ -511,6 +520,8 @@ def train(  # noqa: PLR0913 - as above
         init=init,
         size=size,
         hop_ms=int(hop) if hop else None,
+        audio=audio_encoder,
+        text=text_encoder,
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -568,6 +579,7 @@ def evaluate(  # noqa: PLR0913 - as above
         typer.Option("--curves", help="AUROC by band, clip length and wording: hears up to 120 soundscapes again."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line for each dataset.")] = False,
+    trust_remote_code: TrustRemoteCode = False,
     bank: BankOf = None,
     device: Device = "cpu",
 ) -> None:
@@ -591,6 +603,7 @@ def evaluate(  # noqa: PLR0913 - as above
     others = score_folders(scores or (), taken=BASELINES if baselines else ())
     if others and len(data) > 1:
         raise FlamError("--scores DIR holds the scores of one dataset; name one DATA")
+    _trust(trust_remote_code)
     detector = Detector.load(run, device=device)
     trained = detector.card.trained()
     folders = [DatasetFolder.open(path, render=_render_of(path, bank)) for path in data]
@@ -714,6 +727,7 @@ def detect(  # noqa: PLR0913 - as above
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     plot: Annotated[Path | None, typer.Option(help="PNG to draw, for one file.")] = None,
+    trust_remote_code: TrustRemoteCode = False,
     device: Device = "cpu",
 ) -> None:
     """Find when a described sound happens in recordings.
@@ -725,6 +739,7 @@ def detect(  # noqa: PLR0913 - as above
 
     if plot is not None and len(files) > 1:
         raise FlamError(f"--plot {plot} draws one recording, but {len(files)} were given; name one file")
+    _trust(trust_remote_code)
     detector = Detector.load(run, device=device, unbiased=unbiased)
     rows: list[dict[str, Any]] = []
     failed: list[str] = []
@@ -786,6 +801,15 @@ def validate(
     if problems:
         raise FlamError(f"{data} breaks the rules in {problems.num_found} places, listed above")
     talk.print(f"{data} is sound")
+
+
+def _trust(remote_code: bool) -> None:
+    """Say and do what --trust-remote-code asks for."""
+    if remote_code:
+        from training.pretrained import trust_remote_code
+
+        talk.print("running the code that an encoder's repository brings, as --trust-remote-code says")
+        trust_remote_code()
 
 
 def _render_of(data: Path, bank: Path | None) -> "Render | None":

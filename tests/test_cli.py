@@ -105,18 +105,20 @@ def test_the_options_are_just_these() -> None:
         ],
         "export": ["--bank", "--captions", "--out"],
         "train": [
-            "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--hop", "--init",
-            "--learning-rate", "--masked-weight", "--online", "--out", "--patience", "--recipe", "--seed",
-            "--show-recipe", "--size", "--steps", "--weight",
+            "--audio-encoder", "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--hop",
+            "--init", "--learning-rate", "--masked-weight", "--online", "--out", "--patience", "--recipe", "--seed",
+            "--show-recipe", "--size", "--steps", "--text-encoder", "--trust-remote-code", "--weight",
         ],
         "compare": ["--json"],
         "score": ["--durations", "--ground-truth", "--json", "--threshold"],
         "evaluate": [
             "--bank", "--baselines", "--captions", "--curves", "--device", "--json", "--limit", "--scores",
-            "--split",
+            "--split", "--trust-remote-code",
         ],
         "export-model": ["--out", "--phrase", "--to"],
-        "detect": ["--csv", "--device", "--json", "--phrase", "--plot", "--threshold", "--unbiased"],
+        "detect": [
+            "--csv", "--device", "--json", "--phrase", "--plot", "--threshold", "--trust-remote-code", "--unbiased",
+        ],
         "stats": ["--json", "--plot"],
         "validate": ["--bank", "--no-read-audio", "--read-audio"],
     }  # fmt: skip

@@ -66,7 +66,8 @@ def test_probabilities_and_clip_vectors_are_the_detectors(exported, frames: int,
 @pytest.mark.parametrize("texts", [["rain"], ["a dog barks then a car horn", "x"], ["a crow"] * 7])
 def test_text_vectors_are_the_models(exported, texts: list[str]) -> None:
     detector, out = exported
-    tokens, present, kinds = detector.model.text.prepare(texts)
+    tokens, present = detector.model.text.words.prepare(texts)
+    kinds = detector.model.text.kinds_of(texts)
     session = onnxruntime.InferenceSession(out / "text.onnx")
     (found,) = session.run(
         None, {"tokens": tokens.numpy(), "present": present.numpy(), "kinds": kinds.detach().numpy()}

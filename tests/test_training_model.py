@@ -34,15 +34,15 @@ def test_untrained_text_is_the_frozen_space_in_which_wordings_of_one_sound_are_n
 
 def test_trained_text_hears_the_order_of_words() -> None:
     text = TextEncoder(ModelConfig(text="hash")).eval()
-    torch.nn.init.normal_(text.residual.weight, std=0.1)
-    torch.nn.init.normal_(text.positions, std=0.1)
+    torch.nn.init.normal_(text.words.residual.weight, std=0.1)
+    torch.nn.init.normal_(text.words.positions, std=0.1)
     first, second = text(["rain then a dog", "a dog then rain"]).detach()
     assert float(first @ second) < 0.999
 
 
 def test_a_text_is_embedded_alike_alone_and_beside_longer_ones() -> None:
     text = TextEncoder(ModelConfig(text="hash")).eval()
-    torch.nn.init.normal_(text.residual.weight, std=0.1)
+    torch.nn.init.normal_(text.words.residual.weight, std=0.1)
     alone = text(["a dog"])[0].detach()
     beside = text(["a dog", "a much longer phrase that needs padding beside it"])[0].detach()
     assert torch.allclose(alone, beside, atol=1e-5)

@@ -25,7 +25,7 @@ class AudioEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         first, second, third, fourth = config.channels
-        self.mel = LogMel(
+        self.mel: nn.Module = LogMel(
             sample_rate=config.sample_rate,
             num_mels=config.num_mels,
             fft_samples=config.fft_samples,

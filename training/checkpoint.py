@@ -119,7 +119,7 @@ def load_card(run: Path) -> ModelCard:
 def load_model(run: Path) -> tuple[FlamModel, ModelCard]:
     """The finished model of a run, ready for use; raises FlamError that says what is wrong with it."""
     card = load_card(run)
-    model = FlamModel(card.model)
+    model = FlamModel(card.model, run / "model")
     weights, _ = load_tensors(run / "model" / "weights.safetensors")
     load_weights(model, weights, run / "model" / "weights.safetensors")
     return model.eval(), card

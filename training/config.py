@@ -21,6 +21,8 @@ class Strict(BaseModel):
 class ModelConfig(Strict):
     """The compact model: the default is of the size `base`, with a frame every 40 ms."""
 
+    audio: str = "compact"  # or an encoder of transformers: the name of a repository, or a folder
+    audio_layers: int = Field(default=0, ge=-1)  # of a pretrained encoder, from the last, that learn; -1: everything
     sample_rate: int = 16_000  # Hz
     num_mels: int = 64
     fft_samples: int = 512
@@ -34,7 +36,8 @@ class ModelConfig(Strict):
     embed_dim: int = 256  # of frames, clips, phrases and captions
     heads: Literal["decoupled", "unified"] = "decoupled"  # of clips and frames: one each (FineLAP) or the same
     frame_scale: Literal["global", "text"] = "global"  # scale and bias of frame logits: FineLAP's, or FLAM's by text
-    text: Literal["wordllama", "hash"] = "wordllama"
+    text: str = "wordllama"  # word vectors; "hash" for tests; or an encoder of transformers
+    text_layers: int = Field(default=0, ge=-1)  # as audio_layers
     sound_kinds: Literal["1"] = "1"  # which table of training/kinds
     kind_dropout: float = 0.3  # of the texts in training, whose kinds are left out
 
@@ -88,6 +91,7 @@ class TrainConfig(Strict):
     online: bool = False  # soundscapes of the same recipe that the dataset does not hold, from the second epoch on
     mix_share: float = Field(default=0.2, ge=0, le=1)  # of the clips with a second soundscape mixed in
     learning_rate: float = Field(default=1e-3, gt=0)
+    pretrained_learning_rate: float = Field(default=2e-5, gt=0)  # of what learns in pretrained encoders
     warmup_steps: int = Field(default=100, ge=1)
     weight_decay: float = 0.05
     ema_decay: float = 0.995  # of the weights that are validated and kept

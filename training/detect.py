@@ -176,7 +176,7 @@ class Detector:
     def _windows(self, source: Source) -> Iterator[tuple[Float[np.ndarray, " sample"], float, bool]]:
         """Overlapping windows of at most 10 s, the time in seconds at which each ends, and whether it is the last."""
         frame = self.card.model.frame_samples
-        size = round(_WINDOW_SECONDS / self.hop) * frame
+        size = int(min(_WINDOW_SECONDS, self.model.longest or _WINDOW_SECONDS) / self.hop + 1e-6) * frame
         step = size - 2 * round(_MARGIN_SECONDS / self.hop) * frame
         waiting, heard = np.zeros(0, np.float32), 0  # samples
         for block in audio.stream(source, self.sample_rate):

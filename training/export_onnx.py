@@ -19,10 +19,13 @@ from torch.nn import functional
 
 from manifests.errors import FlamError
 from manifests.store import replacing, write_json
+from training.audio_encoder import AudioEncoder
 from training.detect import Detector
 from training.mel import LogMel
+from training.text_encoder import TokenWords
 
 _OPSET = 18
+_EXAMPLES = ["a dog barks", "rain", "a long siren far away"]
 
 
 class DftLogMel(nn.Module):
@@ -66,12 +69,12 @@ class _Audio(nn.Module):
 
 
 class _Text(nn.Module):
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, words: TokenWords) -> None:
         super().__init__()
-        self.text = detector.model.text
+        self.text, self.words = detector.model.text, words
 
     def forward(self, tokens: Tensor, present: Tensor, kinds: Tensor) -> Tensor:
-        return self.text.embed(tokens, present, kinds)
+        return self.text.united(self.words.embed(tokens, present), kinds)
 
 
 def export_onnx(run: Path, out: Path, phrases: Sequence[str]) -> list[Path]:
@@ -90,11 +93,14 @@ def export_onnx(run: Path, out: Path, phrases: Sequence[str]) -> list[Path]:
             f"{error.name} is not installed; in flam-cli's folder: pip install --constraint constraints.txt '.[onnx]'"
         ) from None
     detector = Detector.load(run)
-    config = detector.card.model
+    config, words = detector.card.model, detector.model.text.words
+    if not isinstance(detector.model.audio, AudioEncoder) or not isinstance(words, TokenWords):
+        raise FlamError(f"{run} has a pretrained encoder: only the compact model is exported")
     audio = _Audio(detector).eval()
     vectors = torch.stack(detector.embed_phrases(phrases)) if phrases else torch.zeros(0, config.embed_dim)
     mel = detector.model.audio.mel
-    detector.model.audio.mel = DftLogMel(mel)  # type: ignore[assignment]
+    assert isinstance(mel, LogMel)
+    detector.model.audio.mel = DftLogMel(mel)
     frames = torch.export.Dim("frames", min=2, max=100_000)
     texts, tokens = torch.export.Dim("texts", min=1), torch.export.Dim("tokens", min=1, max=64)
     example = torch.randn(1, 250 * config.frame_samples), torch.randn(3, config.embed_dim)
@@ -108,8 +114,8 @@ def export_onnx(run: Path, out: Path, phrases: Sequence[str]) -> list[Path]:
             shapes=({1: config.frame_samples * frames}, {0: texts}),
         ),
         _exported(
-            _Text(detector).eval(),
-            detector.model.text.prepare(["a dog barks", "rain", "a long siren far away"]),
+            _Text(detector, words).eval(),
+            (*words.prepare(_EXAMPLES), detector.model.text.kinds_of(_EXAMPLES).detach()),
             out / "text.onnx",
             inputs=("tokens", "present", "kinds"),
             outputs=("texts",),

@@ -24,6 +24,7 @@ from training.model_card import write_card
 from training.negatives import Negatives
 from training.objective import AUGMENT
 from training.phrase_book import PhraseBook
+from training.pretrained import keep_settings
 from training.prior import Prior, coverage, fit_prior, shares_of_time
 from training.sound_kinds import load_kinds
 from training.soundscapes import Fresh, SoundscapeSet, WeightedSets
@@ -86,7 +87,16 @@ def train(
             claim(out / "config.json", settings, differs=differs)
         parallel.wait_for_all()
         rows = pa.concat_tables([source.rows for source in sources.sets])
-        trainer = Trainer(config, device=device, coverage=coverage(rows), start=start)
+        begun_before = Checkpoints(out / "checkpoints", keep=config.keep_last).last() is not None
+        trainer = Trainer(
+            config,
+            device=device,
+            coverage=coverage(rows),
+            start=start,
+            folder=out / "model" if begun_before else None,
+        )
+        if not parallel.rank() and not begun_before:
+            keep_settings(trainer.model, out / "model")
         run = _Run(out, trainer, book, sources)
         run.restore()
         run.learn()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from torch.nn import functional
 from training.audio_encoder import AudioEncoder, Augment
 from training.batch_norm import exact
 from training.config import ModelConfig
+from training.pretrained import PretrainedAudio
 from training.text_encoder import TextEncoder
 
 
@@ -66,13 +68,18 @@ class TextHead(nn.Module):
 
 
 class FlamModel(nn.Module):
-    """Embeds sound (frames and whole clips) and text (phrases and captions) in one space."""
+    """Embeds sound (frames and whole clips) and text (phrases and captions) in one space.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Args:
+        config: its settings.
+        folder: where those of pretrained encoders are kept, without weights; None: they are loaded by their names.
+    """
+
+    def __init__(self, config: ModelConfig, folder: Path | None = None) -> None:
         super().__init__()
         self.config = config
-        self.audio = AudioEncoder(config)
-        self.text = TextEncoder(config)
+        self.audio = AudioEncoder(config) if config.audio == "compact" else PretrainedAudio(config, folder)
+        self.text = TextEncoder(config, folder)
         self.frame_head = nn.Linear(config.width, config.embed_dim)
         unified = config.heads == "unified"
         self.clip_head = None if unified else nn.Linear(config.width, config.embed_dim)
@@ -82,6 +89,11 @@ class FlamModel(nn.Module):
         )
         self.kind_logit = SigmoidHead(bias=-4.0)
         self.clip_logit = SigmoidHead(bias=-4.0)
+
+    @property
+    def longest(self) -> float | None:
+        """Seconds that the audio encoder hears at once; None: any number."""
+        return self.audio.longest if isinstance(self.audio, PretrainedAudio) else None
 
     def embed_audio(
         self, waveforms: Float[Tensor, "clip sample"], augment: Augment | None = None

@@ -100,7 +100,7 @@ def add_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
     if world() == 1:
         return
     for parameter in parameters:
-        if parameter.grad is None:
+        if parameter.grad is None and parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])

@@ -22,7 +22,14 @@ def recipe_path(name: str) -> Path:
 
 
 def load_config(
-    name: str, *, init: Path | None = None, size: str | None = None, hop_ms: int | None = None, **given: Any
+    name: str,
+    *,
+    init: Path | None = None,
+    size: str | None = None,
+    hop_ms: int | None = None,
+    audio: str | None = None,
+    text: str | None = None,
+    **given: Any,
 ) -> TrainConfig:
     """A recipe's settings, less those that are given otherwise; raises FlamError that names file and entry.
 
@@ -31,6 +38,8 @@ def load_config(
         init: a run: the model is of its settings, and those of the file are for others.
         size: of the audio encoder, one of SIZES; None: as in the file.
         hop_ms: of frames, 40 or 160; None: as in the file.
+        audio: a pretrained audio encoder, at whose sample rate the model then hears; None: as in the file.
+        text: a pretrained text encoder; None: as in the file.
         given: other settings; those that are None are as in the file.
     """
     path = recipe_path(name)
@@ -39,12 +48,21 @@ def load_config(
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise FlamError(f"{path}: {error}; `flam-cli train --show-recipe finelap` prints one that works") from None
     if init is not None:
-        if size or hop_ms:
-            raise FlamError(f"the size and the hop of a model that begins with {init} are that one's; leave them out")
+        if size or hop_ms or audio or text:
+            raise FlamError(f"size, hop and encoders of a model that begins with {init} are that one's; leave them out")
         content["model"] = load_card(init).model.model_dump()
     model = content.get("model", {})
     if not isinstance(model, Mapping):
         raise FlamError(f"{path}: model: not a table; write [model] above its settings")
-    chosen = {**model, **(SIZES[size] if size else {}), **({"frame_mels": hop_ms // 10} if hop_ms else {})}
+    chosen = {**model, **(SIZES[size] if size else {})}
+    if hop_ms:
+        chosen["frame_mels"] = hop_ms // 10
+    if audio:
+        from training.pretrained import sample_rate_of
+
+        rate = sample_rate_of(audio)
+        chosen |= {"audio": audio, "sample_rate": rate, "mel_hop_samples": rate // 100}
+    if text:
+        chosen["text"] = text
     settings = {name: value for name, value in given.items() if value is not None}
     return parse(TrainConfig, {**content, **settings, "model": chosen}, path)

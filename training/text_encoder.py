@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import ModelConfig
+from training.pretrained import PretrainedText
 from training.sound_kinds import load_kinds
 
 MAX_TOKENS = 64
@@ -31,7 +32,7 @@ class TokenTable:
 
 
 @functools.cache
-def token_table(name: Literal["wordllama", "hash"]) -> TokenTable:
+def token_table(name: str) -> TokenTable:
     """The frozen table of a name: word vectors, or random ones for tests."""
     return _wordllama() if name == "wordllama" else _hashed()
 
@@ -71,12 +72,58 @@ def _hashed() -> TokenTable:
     return TokenTable(vectors, tokenize)
 
 
+WORD_TABLES = ("wordllama", "hash")
+
+
 class TextEncoder(nn.Module):
-    """Frozen token vectors, averaged, plus a trained residual from a layer over their sequence, plus kinds of sound.
+    """A text's words, and the kinds of sound that they name, as one unit vector.
+
+    The vectors of the kinds are learned from sound only (`FlamModel.kind_logits`), and a word that was never heard gets
+    them all the same.
+
+    Args:
+        config: which word vectors, or which pretrained encoder.
+        folder: where the settings of a pretrained encoder are kept, without its weights; None: loaded by its name.
+    """
+
+    def __init__(self, config: ModelConfig, folder: Path | None = None) -> None:
+        super().__init__()
+        self.words = TokenWords(config) if config.text in WORD_TABLES else PretrainedText(config, folder)
+        self.sound_kinds = load_kinds(config.sound_kinds)
+        self.kind_dropout = config.kind_dropout
+        self.kinds = nn.Parameter(torch.randn(len(self.sound_kinds.names), config.embed_dim))
+        self._shares: dict[str, Float[np.ndarray, " kind"]] = {}
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
+        """One unit vector a text. A text without any known token gets the vector of nothing."""
+        kinds = self.kinds_of(texts)
+        if self.training:  # some texts go without their kinds, lest words be forgotten
+            kinds = kinds * (torch.rand(len(texts), 1) >= self.kind_dropout).to(kinds)
+        return self.united(self.words(texts), kinds)
+
+    def united(self, words: Float[Tensor, "text dim"], kinds: Float[Tensor, "text kind"]) -> Float[Tensor, "text dim"]:
+        """Unit vectors of texts, of those of their words and how much of each kind they name."""
+        words = functional.normalize(words, dim=-1)
+        return functional.normalize(words + _KIND_SCALE * (kinds @ self.kind_vectors().detach()), dim=-1)
+
+    def kind_vectors(self) -> Float[Tensor, "kind dim"]:
+        """The unit vector of each kind."""
+        return functional.normalize(self.kinds, dim=-1)
+
+    def kinds_of(self, texts: Sequence[str]) -> Float[Tensor, "text kind"]:
+        """How much of each kind each text names."""
+        for text in texts:
+            if text not in self._shares:
+                _make_room(self._shares)
+                self._shares[text] = self.sound_kinds.shares(text)
+        return torch.from_numpy(np.stack([self._shares[text] for text in texts])).to(self.kinds)
+
+
+class TokenWords(nn.Module):
+    """Frozen token vectors, averaged, plus a trained residual from a layer over their sequence.
 
     The residual starts at zero: an untrained encoder is the frozen space itself, in which unseen words have their
-    place already. The vectors of the kinds that the words name are learned from sound only (`FlamModel.kind_logits`),
-    and a word that was never heard gets them all the same.
+    place already.
     """
 
     vectors: Tensor
@@ -85,9 +132,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         table = token_table(config.text)
         self._tokenize = table.tokenize
-        self._known: dict[str, tuple[list[int], Float[np.ndarray, " kind"]]] = {}
-        self.sound_kinds = load_kinds(config.sound_kinds)
-        self.kind_dropout = config.kind_dropout
+        self._known: dict[str, list[int]] = {}
         dim = table.vectors.shape[1]
         self.register_buffer("vectors", table.vectors, persistent=False)
         self.positions = nn.Parameter(torch.zeros(MAX_TOKENS, dim))
@@ -96,56 +141,47 @@ class TextEncoder(nn.Module):
         )
         self.residual = nn.Linear(dim, config.embed_dim)
         self.project = nn.Linear(dim, config.embed_dim, bias=False)
-        self.kinds = nn.Parameter(torch.randn(len(self.sound_kinds.names), config.embed_dim))
         nn.init.zeros_(self.residual.weight)
         nn.init.zeros_(self.residual.bias)
         nn.init.eye_(self.project.weight)
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
-        """One unit vector a text. A text without any known token gets the vector of nothing."""
-        tokens, present, kinds = self.prepare(texts)
-        if self.training:  # some texts go without their kinds, lest words be forgotten
-            kinds = kinds * (torch.rand(len(texts), 1) >= self.kind_dropout).to(kinds)
-        return self.embed(tokens, present, kinds)
+        """Vectors of texts."""
+        return self.embed(*self.prepare(texts))
 
-    def prepare(
-        self, texts: Sequence[str]
-    ) -> tuple[Int[Tensor, "text token"], Bool[Tensor, "text token"], Float[Tensor, "text kind"]]:
-        """Rows of the token table, padded; which are no padding; and how much of each kind a text names."""
-        found = [self._prepared(text) for text in texts]
-        length = max(len(ids) for ids, _ in found)
+    def prepare(self, texts: Sequence[str]) -> tuple[Int[Tensor, "text token"], Bool[Tensor, "text token"]]:
+        """Rows of the token table, padded, and which are no padding."""
+        rows = [self._tokens(text) for text in texts]
+        length = max(map(len, rows))
         device = self.vectors.device
-        tokens = torch.tensor([ids + [0] * (length - len(ids)) for ids, _ in found], device=device)
-        present = torch.tensor([[i < len(ids) for i in range(length)] for ids, _ in found], device=device)
-        return tokens, present, torch.from_numpy(np.stack([kinds for _, kinds in found])).to(self.kinds)
+        tokens = torch.tensor([ids + [0] * (length - len(ids)) for ids in rows], device=device)
+        present = torch.tensor([[i < len(ids) for i in range(length)] for ids in rows], device=device)
+        return tokens, present
 
     def embed(
-        self,
-        tokens: Int[Tensor, "text token"],
-        present: Bool[Tensor, "text token"],
-        kinds: Float[Tensor, "text kind"],
+        self, tokens: Int[Tensor, "text token"], present: Bool[Tensor, "text token"]
     ) -> Float[Tensor, "text dim"]:
-        """The unit vectors of prepared texts."""
+        """The vectors of prepared texts."""
         weights = present.unsqueeze(-1).to(self.vectors.dtype)
         vectors = functional.normalize(self.vectors[tokens], dim=-1) * weights
         pooled = functional.normalize(self.vectors[tokens].mul(weights).sum(1), dim=-1)
         seen = self.order(vectors + self.positions[: tokens.shape[1]], src_key_padding_mask=~present)
-        change = self.residual((seen * weights).sum(1) / weights.sum(1))
-        words = functional.normalize(self.project(pooled) + change, dim=-1)
-        return functional.normalize(words + _KIND_SCALE * (kinds @ self.kind_vectors().detach()), dim=-1)
+        change: Tensor = self.residual((seen * weights).sum(1) / weights.sum(1))
+        found: Tensor = change + self.project(pooled)
+        return found
 
-    def kind_vectors(self) -> Float[Tensor, "kind dim"]:
-        """The unit vector of each kind."""
-        return functional.normalize(self.kinds, dim=-1)
-
-    def _prepared(self, text: str) -> tuple[list[int], Float[np.ndarray, " kind"]]:
+    def _tokens(self, text: str) -> list[int]:
         """Of one text; phrases and captions come again every epoch."""
         if text not in self._known:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
+            _make_room(self._known)
             (ids,) = self._tokenize([_plain(text)])
-            self._known[text] = ids[:MAX_TOKENS] or [0], self.sound_kinds.shares(text)
+            self._known[text] = ids[:MAX_TOKENS] or [0]
         return self._known[text]
+
+
+def _make_room(known: dict[str, Any]) -> None:
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from manifests.errors import FlamError
 from training import parallel
@@ -27,7 +27,13 @@ class Trainer:
     """Model, averaged model and optimizer at one step."""
 
     def __init__(
-        self, config: TrainConfig, *, device: str, coverage: float = 0.1, start: FlamModel | None = None
+        self,
+        config: TrainConfig,
+        *,
+        device: str,
+        coverage: float = 0.1,
+        start: FlamModel | None = None,
+        folder: Path | None = None,
     ) -> None:
         """At step 0.
 
@@ -36,11 +42,12 @@ class Trainer:
             device: as torch names it.
             coverage: mean share of a clip in which a sound of it is active; where biases of texts start (FLAM).
             start: whose weights it begins with, instead of random ones.
+            folder: where settings of pretrained encoders are, for a run whose weights a checkpoint has.
         """
         keep_freed_memory()
         torch.manual_seed(config.seed)
         self.config, self.device, self.step = config, device_of(device), 0
-        self.model = FlamModel(config.model)
+        self.model = FlamModel(config.model, folder)
         if isinstance(self.model.frame_logit, TextHead):
             self.model.frame_logit.start_at(math.log(coverage / config.batch_size))
         if config.clip_loss == "infonce":
@@ -52,13 +59,23 @@ class Trainer:
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         if config.compile:
             self.model.audio.compile()
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        others = [p for p in self.model.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
-        )
+        self.rates, groups = [], []
+        for rate, parameters in self._by_rate():
+            for decay, chosen in (
+                (config.weight_decay, [one for one in parameters if one.ndim > 1]),
+                (0.0, [one for one in parameters if one.ndim <= 1]),
+            ):
+                self.rates.append(rate)
+                groups.append({"params": chosen, "weight_decay": decay})
+        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+
+    def _by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """The parameters that learn, by how fast."""
+        learning = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
+        found = [(self.config.learning_rate, [one for name, one in learning if ".encoder." not in name])]
+        if pretrained := [one for name, one in learning if ".encoder." in name]:
+            found.append((self.config.pretrained_learning_rate, pretrained))
+        return found
 
     def learn(self, batch: Batch) -> Losses:
         """One optimizer step; raises FlamError that names the soundscapes if the loss is not finite."""
@@ -93,8 +110,8 @@ class Trainer:
         """Linear warm-up, then half a cosine down to nothing at the last step."""
         warmup = min(1.0, (self.step + 1) / self.config.warmup_steps)
         decay = 0.5 + 0.5 * math.cos(math.pi * self.step / self.config.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * warmup * decay
+        for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
+            group["lr"] = rate * warmup * decay
 
     @torch.no_grad()
     def _average_weights(self) -> None:

@@ -1,0 +1,268 @@
+"""Encoders from `transformers`, by the name of a repository or the path of a folder (extra `pretrained`).
+
+What a run needs of them besides weights (their settings, feature extractor and tokenizer) is kept in RUN/model, so that
+its model is loaded without a network.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from manifests.errors import FlamError
+from training.audio_encoder import Augment, SequenceLayer
+from training.config import ModelConfig
+
+_AUDIO, _TEXT = "audio_encoder", "text_encoder"  # folders in RUN/model
+_MEL_FRAME = 0.01  # seconds, of AST's and EAT's spectrogram
+_trusted = False
+
+
+def trust_remote_code() -> None:
+    """Let repositories whose code is not in `transformers` run theirs: of EAT, for one. Only on a user's word."""
+    global _trusted
+    _trusted = True
+
+
+def sample_rate_of(name: str) -> int:
+    """Of the recordings that an encoder hears, in Hz."""
+    return int(_extractor(name, None).sampling_rate)
+
+
+class PretrainedAudio(nn.Module):
+    """A pretrained encoder, its hidden vectors put on the model's frames, and trained layers over these."""
+
+    def __init__(self, config: ModelConfig, folder: Path | None) -> None:
+        super().__init__()
+        self.config = config
+        self.extractor = _extractor(config.audio, folder)
+        if self.extractor.sampling_rate != config.sample_rate:
+            raise FlamError(
+                f"{config.audio} hears {self.extractor.sampling_rate} Hz, and the model's sample_rate is "
+                f"{config.sample_rate}; set sample_rate to that"
+            )
+        self.encoder, self.settings = _encoder(config.audio, folder, _AUDIO, "audio_model")
+        self.kind = str(self.encoder.config.model_type)
+        self.project = nn.Linear(_width(self.encoder), config.width)
+        self.layers = nn.ModuleList(
+            SequenceLayer(config.width, num_heads=config.num_heads, dropout=config.dropout)
+            for _ in range(config.num_layers)
+        )
+        self.is_frozen = train_last_layers(self.encoder, config.audio_layers)
+
+    def forward(
+        self,
+        waveforms: Float[Tensor, "clip sample"],
+        augment: Augment | None = None,  # noqa: ARG002 - its features are its extractor's
+    ) -> Float[Tensor, "clip frame width"]:
+        """Hidden vectors, one for every frame; an encoder of a fixed length hears silence after a shorter clip."""
+        inputs = self._inputs(waveforms)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
+            hidden, centres = self._hidden(inputs)
+        frames = waveforms.shape[1] // self.config.frame_samples
+        at = interpolation(centres, (np.arange(frames) + 0.5) * self.config.hop)
+        placed: Tensor = self.project(at.to(hidden) @ hidden)
+        for layer in self.layers:
+            placed = layer(placed)
+        return placed
+
+    @property
+    def longest(self) -> float | None:
+        """Seconds that it hears at once, if it is made for one length."""
+        limit = _longest(self.kind, self.extractor)
+        return None if limit is None else limit / self.config.sample_rate
+
+    def train(self, mode: bool = True) -> "PretrainedAudio":
+        """As torch's; what is frozen stays as in use."""
+        super().train(mode)
+        if self.is_frozen:
+            self.encoder.eval()
+        return self
+
+    def _inputs(self, waveforms: Float[Tensor, "clip sample"]) -> dict[str, Tensor]:
+        rate = self.config.sample_rate
+        limit = _longest(self.kind, self.extractor)
+        if limit is not None and waveforms.shape[1] > limit:
+            raise FlamError(f"{self.config.audio} hears {limit / rate:g} s at once; set clip_duration to that at most")
+        padded = functional.pad(waveforms.float(), (0, (limit or waveforms.shape[1]) - waveforms.shape[1]))
+        found = self.extractor(list(padded.cpu().numpy()), sampling_rate=rate, return_tensors="pt")
+        inputs = {name: torch.as_tensor(value).to(waveforms.device) for name, value in found.items()}
+        if "is_longer" in inputs:  # CLAP's says of a random clip that it was longer, where none was
+            inputs["is_longer"] = torch.zeros(len(waveforms), 1, dtype=torch.bool, device=waveforms.device)
+        return inputs
+
+    def _hidden(self, inputs: dict[str, Tensor]) -> tuple[Float[Tensor, "clip step dim"], Float[np.ndarray, " step"]]:
+        """The encoder's last hidden vectors in time, and the second at which each has its middle."""
+        if self.kind == "eat":  # its own code: 16 x 16 patches, time by frequency, after one for the clip
+            hidden = self.encoder.extract_features(inputs["input_values"][:, None])[:, 1:]
+            hidden = hidden.unflatten(1, (-1, 8)).mean(2)
+            return hidden, (np.arange(hidden.shape[1]) + 0.5) * 16 * _MEL_FRAME
+        hidden = self.encoder(**inputs).last_hidden_state
+        if self.kind == "audio-spectrogram-transformer":  # frequency by time, after two for the clip
+            settings = self.encoder.config
+            bands = (settings.num_mel_bins - settings.patch_size) // settings.frequency_stride + 1
+            hidden = hidden[:, 2:].unflatten(1, (bands, -1)).mean(1)
+            starts = np.arange(hidden.shape[1]) * settings.time_stride
+            return hidden, (starts + settings.patch_size / 2) * _MEL_FRAME
+        if self.kind == "clap_audio_model":  # clip, channel, frequency, time: the whole of the window
+            hidden = hidden.mean(2).transpose(1, 2)
+        seconds = _longest(self.kind, self.extractor) or inputs["input_values"].shape[-1]
+        steps = np.arange(hidden.shape[1]) + 0.5
+        return hidden, steps * (seconds / self.config.sample_rate / hidden.shape[1])
+
+
+def interpolation(
+    centres: Float[np.ndarray, " step"], wanted: Float[np.ndarray, " frame"]
+) -> Float[Tensor, "frame step"]:
+    """How much of each step's vector a frame has: linear between the two whose middles it lies between."""
+    rows = [np.interp(wanted, centres, unit) for unit in np.eye(len(centres))]
+    return torch.from_numpy(np.stack(rows, axis=1)).float()
+
+
+class PretrainedText(nn.Module):
+    """Texts by a pretrained encoder: the mean of its hidden vectors, projected."""
+
+    def __init__(self, config: ModelConfig, folder: Path | None) -> None:
+        super().__init__()
+        transformers = _transformers()
+        source = config.text if folder is None else str(folder / _TEXT)
+        self.tokenizer = _loaded(transformers.AutoTokenizer, source)
+        self.encoder, self.settings = _encoder(config.text, folder, _TEXT, "text_model")
+        dim = _width(self.encoder)
+        self.project = nn.Sequential(
+            nn.Linear(dim, config.embed_dim), nn.GELU(), nn.Linear(config.embed_dim, config.embed_dim)
+        )
+        self.is_frozen = train_last_layers(self.encoder, config.text_layers)
+        self._known: dict[str, Tensor] = {}  # of a frozen encoder: each text is heard once a run
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
+        """Unnormalised vectors."""
+        if not self.is_frozen:
+            projected: Tensor = self.project(self._pooled(texts))
+            return projected
+        for text in texts:
+            if text not in self._known:  # one at a time: rounding must not depend on what is asked beside it
+                with torch.no_grad():
+                    self._known[text] = self._pooled([text])[0]
+        found: Tensor = self.project(torch.stack([self._known[text] for text in texts]))
+        return found
+
+    def train(self, mode: bool = True) -> "PretrainedText":
+        """As torch's; what is frozen stays as in use."""
+        super().train(mode)
+        if self.is_frozen:
+            self.encoder.eval()
+        return self
+
+    def _pooled(self, texts: Sequence[str]) -> Float[Tensor, "text hidden"]:
+        device = next(self.parameters()).device
+        inputs = self.tokenizer(list(texts), padding=True, truncation=True, max_length=77, return_tensors="pt").to(
+            device
+        )
+        hidden = self.encoder(**inputs).last_hidden_state
+        weights = inputs["attention_mask"][:, :, None].to(hidden)
+        pooled: Tensor = (hidden * weights).sum(1) / weights.sum(1)
+        return pooled
+
+
+def keep_settings(model: nn.Module, folder: Path) -> None:
+    """Write what `folder` needs to make the encoders of a model again: settings, feature extractor, tokenizer."""
+    for module in model.modules():
+        if isinstance(module, PretrainedAudio):
+            module.settings.save_pretrained(folder / _AUDIO)
+            module.extractor.save_pretrained(folder / _AUDIO)
+        if isinstance(module, PretrainedText):
+            module.settings.save_pretrained(folder / _TEXT)
+            module.tokenizer.save_pretrained(folder / _TEXT)
+
+
+def train_last_layers(encoder: nn.Module, number: int) -> bool:
+    """Let the last layers of an encoder learn, and what comes after them; -1: all of it. True if nothing does.
+
+    The layers are the longest list of modules in it.
+    """
+    if number < 0:
+        return False
+    encoder.requires_grad_(False)
+    if number:
+        lists = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)}
+        name, layers = max(lists.items(), key=lambda item: len(item[1]))
+        parent = encoder.get_submodule(name.rpartition(".")[0])
+        after = False
+        for child_name, child in parent.named_children():
+            if after:
+                child.requires_grad_(True)
+            after = after or child_name == name.rpartition(".")[2]
+        for layer in list(layers)[-number:]:
+            layer.requires_grad_(True)
+    return not number
+
+
+def _transformers() -> Any:
+    try:
+        import torchaudio  # noqa: F401
+    except (ImportError, OSError):  # that of PyPI beside a torch for CPUs: transformers takes it if it is there at all
+        sys.modules["torchaudio"] = None  # type: ignore[assignment]
+    try:
+        import transformers
+    except ImportError:
+        raise FlamError(
+            "transformers is not installed; in flam-cli's folder: "
+            "pip install --constraint constraints.txt '.[pretrained]'"
+        ) from None
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading weights: a second
+    return transformers
+
+
+def _encoder(name: str, folder: Path | None, kind: str, part: str) -> tuple[Any, Any]:
+    """An encoder, and the settings to make it again: that of a name with its weights, of a folder with random ones.
+
+    Of a model for sound and text it is the part for one; the settings are those of the whole.
+    """
+    transformers = _transformers()
+    if folder is None:
+        whole = _loaded(transformers.AutoModel, name)
+    else:
+        config = _loaded(transformers.AutoConfig, str(folder / kind))
+        whole = transformers.AutoModel.from_config(config, trust_remote_code=_trusted)
+    return getattr(whole, part, whole), whole.config
+
+
+def _extractor(name: str, folder: Path | None) -> Any:
+    return _loaded(_transformers().AutoFeatureExtractor, name if folder is None else str(folder / _AUDIO))
+
+
+def _loaded(kind: Any, name: str) -> Any:
+    try:
+        return kind.from_pretrained(name, trust_remote_code=_trusted)
+    except (OSError, ValueError, KeyError) as error:
+        said = str(error).split("\n")[0]
+        hint = (
+            "it has code of its own: give --trust-remote-code if you trust it"
+            if "trust_remote_code" in str(error)
+            else ("give the name of a repository that is in the cache or can be reached, or the path of a folder")
+        )
+        raise FlamError(f"{name}: {said}; {hint}") from None
+
+
+def _width(encoder: Any) -> int:
+    config = encoder.config
+    found = getattr(config, "hidden_size", None) or getattr(config, "embed_dim", None)
+    if found is None:
+        raise FlamError(f"{config.model_type} says nowhere how wide its hidden vectors are: not supported")
+    return int(found)
+
+
+def _longest(kind: str, extractor: Any) -> int | None:
+    """Samples that an encoder hears at once, if it is made for one length."""
+    if kind == "clap_audio_model":
+        return int(extractor.nb_max_samples)
+    if kind in ("audio-spectrogram-transformer", "eat"):
+        return int(extractor.max_length * _MEL_FRAME * extractor.sampling_rate)
+    return None
