@@ -59,5 +59,5 @@ clean:  ## remove .venv and the caches
 
 .venv/.installed-dev: .venv/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,onnx,pretrained,yamnet]'
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev,onnx,pretrained,tensorboard,yamnet]'
 	@touch .venv/.installed $@

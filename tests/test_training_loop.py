@@ -194,6 +194,36 @@ def test_a_run_begins_with_another_ones_model_on_new_labels(
         train(folder.root, tmp_path / "third", other, init=tmp_path / "first")
 
 
+def test_tensorboard_holds_what_the_log_holds(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setattr(loop, "_LOG_EVERY", 1)
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 2)
+    config = SHORT.model_copy(update={"tensorboard": True, "evaluate_every": 6})
+    real = trainer.Trainer.learn
+
+    def cut(self: trainer.Trainer, batch: Batch) -> dict[str, float]:
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return real(self, batch)
+
+    monkeypatch.setattr(trainer.Trainer, "learn", cut)
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_dataset.root, tmp_path / "run", config)
+    monkeypatch.setattr(trainer.Trainer, "learn", real)
+    train(toy_dataset.root, tmp_path / "run", config)
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    board.Reload()
+    logged = [json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    for name in ("loss", "auroc_all"):
+        found = [(event.step, event.value) for event in board.Scalars(name)]
+        expected = [(row["step"], row[name]) for row in logged if name in row]
+        assert [step for step, _ in found] == [step for step, _ in expected]
+        np.testing.assert_allclose([value for _, value in found], [value for _, value in expected], rtol=1e-6)
+
+
 def test_zero_steps_leave_an_untrained_model(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
     report = train(toy_dataset.root, tmp_path / "run", SHORT.model_copy(update={"steps": 0}))
     assert report.steps == 0

@@ -106,6 +106,7 @@ class TrainConfig(Strict):
     patience: int | None = Field(default=None, ge=1)  # stop after so many validations without a better one
     keep_last: int = Field(default=1, ge=1)  # checkpoints
     compile: bool = False  # the audio encoder by torch.compile
+    tensorboard: bool = False  # RUN/tensorboard beside metrics.jsonl
     caption_set: str | None = None  # as manifests.captions takes it; None: `template` if there, else all, else none
 
     @model_validator(mode="after")

@@ -1,12 +1,13 @@
 """The training loop. A run of N steps and a run stopped anywhere and continued end in the same weights, bit for bit."""
 
 import contextlib
+import functools
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
@@ -30,6 +31,9 @@ from training.sound_kinds import load_kinds
 from training.soundscapes import Fresh, SoundscapeSet, WeightedSets
 from training.trainer import Trainer
 from training.validation import validate
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _SAVE_EVERY, _LOG_EVERY = 100, 20  # steps
 
@@ -144,6 +148,7 @@ class _Run:
         self.best: dict[str, Any] = {}
         self.worse = 0  # validations since the best
         self.seconds = 0.0
+        self.resumed = 0  # the step at which this process went on
         self.checkpoints = Checkpoints(out / "checkpoints", keep=trainer.config.keep_last)
         self.log = out / "metrics.jsonl"
 
@@ -152,6 +157,7 @@ class _Run:
         if (last := self.checkpoints.last()) is not None:
             note = self.trainer.restore(last)
             self.best, self.worse, self.seconds = note["best"], note["worse"], note["seconds"]
+        self.resumed = self.trainer.step
         if parallel.rank():
             return
         rows = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
@@ -248,10 +254,29 @@ class _Run:
         if parallel.rank():
             return
         try:
+            if self.trainer.config.tensorboard:
+                self._board(row)
             with self.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise FlamError(f"cannot write {self.log}: {error.strerror}; the last checkpoint is kept") from None
+
+    @functools.cached_property
+    def _writer(self) -> "SummaryWriter":
+        """Of this process: what an earlier one wrote of steps that come again is dropped."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise FlamError(
+                "tensorboard is not installed: pip install tensorboard, or set tensorboard = false in another --out"
+            ) from None
+        return SummaryWriter(self.out / "tensorboard", purge_step=self.resumed + 1)
+
+    def _board(self, row: Mapping[str, Any]) -> None:
+        for name, value in row.items():
+            if name != "step" and isinstance(value, float | int):
+                self._writer.add_scalar(name, value, row["step"])
+        self._writer.flush()
 
 
 @contextlib.contextmanager
