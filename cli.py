@@ -463,7 +463,8 @@ def train(  # noqa: PLR0913 - as above
     size: Annotated[Literal["small", "base", "large"] | None, typer.Option(help="Of the audio encoder; base.")] = None,
     hop: Annotated[Literal["40", "160"] | None, typer.Option(help="Milliseconds of a frame; 40.")] = None,
     audio_encoder: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Pretrained, of transformers: a repository or a folder.")
+        str | None,
+        typer.Option(metavar="NAME", help="Pretrained: yamnet, or of transformers a repository or a folder."),
     ] = None,
     text_encoder: Annotated[str | None, typer.Option(metavar="NAME", help="Pretrained, of transformers.")] = None,
     trust_remote_code: TrustRemoteCode = False,

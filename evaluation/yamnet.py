@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float
 
 from manifests import audio
@@ -25,6 +26,7 @@ _RATE = 16_000  # Hz
 _WINDOW, _STEP, _FFT = 400, 160, 512  # samples of a spectrum, from one to the next, and of its transform
 _BANDS, _LOWEST, _HIGHEST = 64, 125.0, 7500.0  # of the mel spectrum; Hz
 _LOG_OFFSET = 1e-3
+_LAYERS = tuple(f"/model/layer{number}/pointwise_conv/relu/Relu_output_0" for number in (12, 14))
 _PATCH, _PATCH_STEP = 96, 48  # spectra that the network hears at once, and from one such patch to the next
 _CELL = _PATCH_STEP * _STEP / _RATE  # seconds
 
@@ -90,10 +92,26 @@ class Yamnet:
         return self._nearest[phrase]
 
 
+class YamnetFeatures:
+    """What the network makes of a sound on its way to classes: 1,536 numbers every 160 ms.
+
+    They are the last layer at 160 ms and the last of all, at 320 ms, each the mean over bands.
+    """
+
+    sample_rate, step, dim = _RATE, 16 * _STEP / _RATE, 1536  # Hz, seconds
+
+    def __init__(self) -> None:
+        self._network = _Network(_package_folder() / "YamNet_w8a8.onnx.zip", features=True)
+
+    def __call__(self, samples: Float[np.ndarray, " sample"]) -> Float[np.ndarray, "step dim"]:
+        """Of mono samples at `sample_rate`, heard 0.96 s at a time; silence follows until the last of these is full."""
+        return self._network.features(log_mel_patches(samples, step=_PATCH))
+
+
 class _Network:
     """From patches to probabilities, through the network's 8 bits."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, features: bool = False) -> None:
         import onnx
         import onnxruntime
 
@@ -109,26 +127,52 @@ class _Network:
                 float(onnx.numpy_helper.to_array(constants[name]))
                 for name in ("audio_scale", "audio_zero_point", "class_scores_scale", "class_scores_zero_point")
             )
+            if features:
+                whole = onnx.load(model, load_external_data=False)
+                infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in _LAYERS]
+                whole.graph.output.extend(infos)
+                model = model.with_name("features.onnx")  # beside the weights
+                onnx.save(whole, model)
             self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
     def probabilities(self, patches: Float[np.ndarray, "patch spectrum band"]) -> Float[np.ndarray, "patch label"]:
         """One patch at a time: the network takes no more."""
-        asked = np.clip(np.round(patches / self._scale_in + self._zero_in), 0, 255).astype(np.uint8)
+        asked = self._quantised(patches)
         answers = np.stack([self._session.run(None, {"audio": patch[None, None]})[0][0] for patch in asked])
         result: Float[np.ndarray, "patch label"] = 1 / (1 + np.exp(self._scale_out * (self._zero_out - answers)))
         return result
 
+    def features(self, patches: Float[np.ndarray, "patch spectrum band"]) -> Float[np.ndarray, "step dim"]:
+        """Six steps of each patch."""
+        found = []
+        for patch in self._quantised(patches):
+            fine, coarse = (
+                layer[0].mean(2).T for layer in self._session.run(list(_LAYERS), {"audio": patch[None, None]})
+            )
+            found.append(np.concatenate([fine, np.repeat(coarse, 2, axis=0)], axis=1))
+        return np.concatenate(found)
 
-def log_mel_patches(samples: Float[np.ndarray, " sample"]) -> Float[np.ndarray, "patch spectrum band"]:
-    """What YAMNet hears of a mono sound of 16 kHz, as its authors compute it; silence follows until a patch is full."""
+    def _quantised(self, patches: Float[np.ndarray, "patch spectrum band"]) -> npt.NDArray[np.uint8]:
+        return np.clip(np.round(patches / self._scale_in + self._zero_in), 0, 255).astype(np.uint8)
+
+
+def log_mel_patches(
+    samples: Float[np.ndarray, " sample"], *, step: int = _PATCH_STEP
+) -> Float[np.ndarray, "patch spectrum band"]:
+    """What YAMNet hears of a mono sound of 16 kHz, as its authors compute it; silence follows until a patch is full.
+
+    Args:
+        samples: the sound.
+        step: spectra from one patch to the next.
+    """
     first = _WINDOW + (_PATCH - 1) * _STEP
-    num_patches = max(1, int(np.ceil((len(samples) - first) / (_PATCH_STEP * _STEP))) + 1)
-    size = first + (num_patches - 1) * _PATCH_STEP * _STEP
+    num_patches = max(1, int(np.ceil((len(samples) - first) / (step * _STEP))) + 1)
+    size = first + (num_patches - 1) * step * _STEP
     padded = np.pad(samples.astype(np.float64), (0, max(size - len(samples), 0)))[:size]
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_STEP]
     spectra = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW + 1)[:-1], _FFT))
     mel = np.log(spectra @ _mel_filters() + _LOG_OFFSET)
-    return np.stack([mel[start : start + _PATCH] for start in range(0, num_patches * _PATCH_STEP, _PATCH_STEP)])
+    return np.stack([mel[start : start + _PATCH] for start in range(0, num_patches * step, step)])
 
 
 def _mel_filters() -> Float[np.ndarray, "bin band"]:

@@ -202,3 +202,38 @@ def test_an_encoder_of_a_fixed_length_says_how_long_it_hears(encoders: Path) -> 
 def test_a_model_of_another_rate_than_its_encoder_is_refused(encoders: Path) -> None:
     with pytest.raises(FlamError, match="hears 48000 Hz, and the model's sample_rate is 16000"):
         FlamModel(ModelConfig(audio=str(encoders / "clap")))
+
+
+def test_yamnet_hears_at_the_right_time_and_is_shared_by_copies(tmp_path: Path) -> None:
+    config = load_config("finelap", audio="yamnet", hop_ms=160).model
+    model = FlamModel(config.model_copy(update={"width": 16, "num_heads": 2, "text": "hash"})).eval()
+    audio = model.audio
+    quiet = 0.01 * torch.randn(1, 16_000 * 5, generator=torch.Generator().manual_seed(0))
+    loud = quiet.clone()
+    loud[0, 16_000 * 3 : 16_000 * 3 + 3_200] += 0.5 * torch.sin(torch.arange(3_200) * 0.3)
+    (changed, centres), (plain, _) = audio.heard(loud), audio.heard(quiet)
+    assert changed.shape[2] == 1536
+    steps = (changed - plain)[0, :, :512].norm(dim=1)  # of the layer at 160 ms
+    assert abs(float(centres[int(steps.argmax())]) - 3.1) < 0.2
+    frames, _ = model.embed_audio(loud[:, : 2560 * 30])
+    assert frames.shape == (1, 30, 256)
+    data = make_toy_dataset(tmp_path / "data", train=4, valid=2, test=0).root
+    train(data, tmp_path / "run", run_config(model.config))
+    assert Detector.load(tmp_path / "run").activations(next(data.rglob("*.wav")), ["a dog"]).shape == (25, 1)
+    with pytest.raises(FlamError, match="yamnet cannot learn"):
+        FlamModel(config.model_copy(update={"audio_layers": 1}))
+
+
+def test_yamnets_features_lead_to_its_classes() -> None:
+    """The mean of the last layer's steps is what its classes are told from, so that they are the very same numbers."""
+    from evaluation.yamnet import YamnetFeatures, _Network, _package_folder, log_mel_patches
+
+    samples = 0.1 * np.random.default_rng(0).standard_normal(15_600)
+    patches = log_mel_patches(samples)
+    found = YamnetFeatures()._network.features(patches)
+    network = _Network(_package_folder() / "YamNet_w8a8.onnx.zip", features=True)
+    (pooled,) = network._session.run(
+        ["/model/layer14/pointwise_conv/relu/Relu_output_0"], {"audio": network._quantised(patches)[:1, None]}
+    )
+    np.testing.assert_allclose(found[:, 512:].mean(0), pooled[0].mean((1, 2)), rtol=1e-5)
+    assert found.shape == (6, 1536)

@@ -21,7 +21,7 @@ class Strict(BaseModel):
 class ModelConfig(Strict):
     """The compact model: the default is of the size `base`, with a frame every 40 ms."""
 
-    audio: str = "compact"  # or an encoder of transformers: the name of a repository, or a folder
+    audio: str = "compact"  # or "yamnet"; or an encoder of transformers: a repository's name, or a folder
     audio_layers: int = Field(default=0, ge=-1)  # of a pretrained encoder, from the last, that learn; -1: everything
     sample_rate: int = 16_000  # Hz
     num_mels: int = 64

@@ -12,7 +12,7 @@ from torch.nn import functional
 from training.audio_encoder import AudioEncoder, Augment
 from training.batch_norm import exact
 from training.config import ModelConfig
-from training.pretrained import PretrainedAudio
+from training.pretrained import PlacedAudio, PretrainedAudio, YamnetAudio
 from training.text_encoder import TextEncoder
 
 
@@ -78,7 +78,13 @@ class FlamModel(nn.Module):
     def __init__(self, config: ModelConfig, folder: Path | None = None) -> None:
         super().__init__()
         self.config = config
-        self.audio = AudioEncoder(config) if config.audio == "compact" else PretrainedAudio(config, folder)
+        self.audio: AudioEncoder | PlacedAudio
+        if config.audio == "compact":
+            self.audio = AudioEncoder(config)
+        elif config.audio == "yamnet":
+            self.audio = YamnetAudio(config)
+        else:
+            self.audio = PretrainedAudio(config, folder)
         self.text = TextEncoder(config, folder)
         self.frame_head = nn.Linear(config.width, config.embed_dim)
         unified = config.heads == "unified"
@@ -93,7 +99,7 @@ class FlamModel(nn.Module):
     @property
     def longest(self) -> float | None:
         """Seconds that the audio encoder hears at once; None: any number."""
-        return self.audio.longest if isinstance(self.audio, PretrainedAudio) else None
+        return self.audio.longest if isinstance(self.audio, PlacedAudio) else None
 
     def embed_audio(
         self, waveforms: Float[Tensor, "clip sample"], augment: Augment | None = None

@@ -4,6 +4,7 @@ What a run needs of them besides weights (their settings, feature extractor and 
 its model is loaded without a network.
 """
 
+import copy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from evaluation.yamnet import YamnetFeatures
 from manifests.errors import FlamError
 from training.audio_encoder import Augment, SequenceLayer
 from training.config import ModelConfig
@@ -32,39 +34,35 @@ def trust_remote_code() -> None:
 
 def sample_rate_of(name: str) -> int:
     """Of the recordings that an encoder hears, in Hz."""
+    if name == "yamnet":
+        return YamnetFeatures.sample_rate
     return int(_extractor(name, None).sampling_rate)
 
 
-class PretrainedAudio(nn.Module):
-    """A pretrained encoder, its hidden vectors put on the model's frames, and trained layers over these."""
+class PlacedAudio(nn.Module):
+    """Some encoder's vectors, put on the model's frames, and trained layers over these."""
 
-    def __init__(self, config: ModelConfig, folder: Path | None) -> None:
+    def __init__(self, config: ModelConfig, *, dim: int, sample_rate: int) -> None:
         super().__init__()
-        self.config = config
-        self.extractor = _extractor(config.audio, folder)
-        if self.extractor.sampling_rate != config.sample_rate:
+        if sample_rate != config.sample_rate:
             raise FlamError(
-                f"{config.audio} hears {self.extractor.sampling_rate} Hz, and the model's sample_rate is "
-                f"{config.sample_rate}; set sample_rate to that"
+                f"{config.audio} hears {sample_rate} Hz, and the model's sample_rate is {config.sample_rate}; "
+                "set sample_rate to that"
             )
-        self.encoder, self.settings = _encoder(config.audio, folder, _AUDIO, "audio_model")
-        self.kind = str(self.encoder.config.model_type)
-        self.project = nn.Linear(_width(self.encoder), config.width)
+        self.config = config
+        self.project = nn.Linear(dim, config.width)
         self.layers = nn.ModuleList(
             SequenceLayer(config.width, num_heads=config.num_heads, dropout=config.dropout)
             for _ in range(config.num_layers)
         )
-        self.is_frozen = train_last_layers(self.encoder, config.audio_layers)
 
     def forward(
         self,
         waveforms: Float[Tensor, "clip sample"],
-        augment: Augment | None = None,  # noqa: ARG002 - its features are its extractor's
+        augment: Augment | None = None,  # noqa: ARG002 - its features are its own
     ) -> Float[Tensor, "clip frame width"]:
         """Hidden vectors, one for every frame; an encoder of a fixed length hears silence after a shorter clip."""
-        inputs = self._inputs(waveforms)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
-            hidden, centres = self._hidden(inputs)
+        hidden, centres = self.heard(waveforms)
         frames = waveforms.shape[1] // self.config.frame_samples
         at = interpolation(centres, (np.arange(frames) + 0.5) * self.config.hop)
         placed: Tensor = self.project(at.to(hidden) @ hidden)
@@ -72,9 +70,67 @@ class PretrainedAudio(nn.Module):
             placed = layer(placed)
         return placed
 
+    def heard(
+        self, waveforms: Float[Tensor, "clip sample"]
+    ) -> tuple[Float[Tensor, "clip step dim"], Float[np.ndarray, " step"]]:
+        """The encoder's vectors, and the second at which each has its middle."""
+        raise NotImplementedError
+
     @property
     def longest(self) -> float | None:
-        """Seconds that it hears at once, if it is made for one length."""
+        """Seconds that it hears at once; None: any number."""
+        return None
+
+
+class YamnetAudio(PlacedAudio):
+    """YAMNet's features (extra `yamnet`), which stay as they are: 8 bits have no gradient."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._features = YamnetFeatures()
+        super().__init__(config, dim=YamnetFeatures.dim, sample_rate=YamnetFeatures.sample_rate)
+        if config.audio_layers:
+            raise FlamError("yamnet cannot learn: set audio_layers = 0")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "YamnetAudio":
+        """The network itself is shared: it does not change, and cannot be copied."""
+        memo[id(self._features)] = self._features
+        copied = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        copied.__dict__ = {name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()}
+        return copied
+
+    def heard(
+        self, waveforms: Float[Tensor, "clip sample"]
+    ) -> tuple[Float[Tensor, "clip step dim"], Float[np.ndarray, " step"]]:
+        """As the network has them, scaled to about 1."""
+        found = np.stack([self._features(samples) for samples in waveforms.float().cpu().numpy()])
+        hidden = torch.from_numpy(found).to(waveforms)
+        centres = (np.arange(hidden.shape[1]) + 0.5) * YamnetFeatures.step
+        return torch.log1p(hidden), centres
+
+
+class PretrainedAudio(PlacedAudio):
+    """An encoder of transformers."""
+
+    def __init__(self, config: ModelConfig, folder: Path | None) -> None:
+        extractor = _extractor(config.audio, folder)
+        encoder, settings = _encoder(config.audio, folder, _AUDIO, "audio_model")
+        super().__init__(config, dim=_width(encoder), sample_rate=int(extractor.sampling_rate))
+        self.extractor, self.encoder, self.settings = extractor, encoder, settings
+        self.kind = str(encoder.config.model_type)
+        self.is_frozen = train_last_layers(encoder, config.audio_layers)
+
+    def heard(
+        self, waveforms: Float[Tensor, "clip sample"]
+    ) -> tuple[Float[Tensor, "clip step dim"], Float[np.ndarray, " step"]]:
+        """Its last hidden vectors."""
+        inputs = self._inputs(waveforms)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
+            return self._hidden(inputs)
+
+    @property
+    def longest(self) -> float | None:
+        """If it is made for one length, that."""
         limit = _longest(self.kind, self.extractor)
         return None if limit is None else limit / self.config.sample_rate
 
