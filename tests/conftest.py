@@ -1,5 +1,6 @@
 """What several test files start from: small datasets made of tones and noise, and a private place to run in."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from manifests.schema import SCHEMA_VERSION, Background, Caption, Event, Phrase,
 from manifests.store import DatasetFolder, write_json, write_rows
 
 torch.set_num_threads(1)  # test processes share the cores
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks a hub for anything
 
 TOY_RATE, TOY_DURATION = 16_000, 4.0
 TOY_SOUNDS = ("low_tone", "high_tone", "hiss", "warble")
@@ -100,8 +102,7 @@ def toy_dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetFolder:
 
 @pytest.fixture(autouse=True)
 def _private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test touches the user's files, finds a key, or asks a hub for anything."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    """No test touches the user's files or finds a key."""
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path_factory.getbasetemp() / "matplotlib"))
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)

@@ -39,9 +39,9 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "flam-ring": {**FLAM, "exchange": "ring", "model": {"frame_scale": "text"}},
     "frame alone": {"clip_weight": 0.0, "kind_weight": 0.0},
 }
-# What one process of several computes: losses and summed gradients of the first step, from process 0
+# What one process of several computes, for each config: losses and summed gradients of the first step, from process 0
 STEP = """
-import dataclasses, sys
+import dataclasses, json, sys
 from pathlib import Path
 import torch
 from safetensors.torch import save_file
@@ -55,24 +55,26 @@ from training.sound_kinds import load_kinds
 from training.soundscapes import WeightedSets
 from training.trainer import Trainer
 objective.has_bf16 = lambda device: False
-data, out, config = Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig.model_validate_json(sys.argv[3])
+data, out = Path(sys.argv[1]), Path(sys.argv[2])
 parallel.begin(torch.device("cpu"))
-sources = WeightedSets(sets=[_opened(Data(root=data), config)], weights=[1.0])
-book = PhraseBook([sources.sets[0].folder.phrases()], sources.clusters(), load_kinds("1"))
-batch = make_batch(sources, book, _sampler(config, 4.0), 0, rank=parallel.rank(), world=parallel.world())
-trainer = Trainer(config, device="cpu")
-for norm in trainer.model.parameters():
-    torch.nn.init.normal_(norm, std=0.1, generator=torch.Generator().manual_seed(norm.numel()))
-trainer.model.double().train()
-batch = dataclasses.replace(batch, waveforms=batch.waveforms.double())
-parts = objective.step_losses(trainer.model, batch, config)
-sum(part.weight * part.own for part in parts.values()).backward()
-parallel.add_gradients(list(trainer.model.parameters()))
-found = {f"loss {name}": parallel.total(part.own) for name, part in parts.items()}
-found |= {name: value.grad for name, value in trainer.model.named_parameters() if value.grad is not None}
-found |= {f"buffer {name}": value.clone() for name, value in trainer.model.named_buffers() if "running" in name}
-if not parallel.rank():
-    save_file({name: value.contiguous() for name, value in found.items()}, out)
+for name, content in json.loads(sys.argv[3]).items():
+    config = TrainConfig.model_validate(content)
+    sources = WeightedSets(sets=[_opened(Data(root=data), config)], weights=[1.0])
+    book = PhraseBook([sources.sets[0].folder.phrases()], sources.clusters(), load_kinds("1"))
+    batch = make_batch(sources, book, _sampler(config, 4.0), 0, rank=parallel.rank(), world=parallel.world())
+    trainer = Trainer(config, device="cpu")
+    for norm in trainer.model.parameters():
+        torch.nn.init.normal_(norm, std=0.1, generator=torch.Generator().manual_seed(norm.numel()))
+    trainer.model.double().train()
+    batch = dataclasses.replace(batch, waveforms=batch.waveforms.double())
+    parts = objective.step_losses(trainer.model, batch, config)
+    sum(part.weight * part.own for part in parts.values()).backward()
+    parallel.add_gradients(list(trainer.model.parameters()))
+    found = {f"loss {name}": parallel.total(part.own) for name, part in parts.items()}
+    found |= {name: value.grad for name, value in trainer.model.named_parameters() if value.grad is not None}
+    found |= {f"buffer {name}": value.clone() for name, value in trainer.model.named_buffers() if "running" in name}
+    if not parallel.rank():
+        save_file({name: value.contiguous() for name, value in found.items()}, out / f"{name}.safetensors")
 """
 
 
@@ -108,21 +110,26 @@ def config_of(objective: str, **settings: Any) -> TrainConfig:
     return TrainConfig(model=model, batch_size=6, clip_duration=2.0, mix_share=0.5, num_phrases=7, **chosen)
 
 
-def step(tmp_path: Path, data: Path, world: int, config: TrainConfig) -> dict[str, torch.Tensor]:
-    out = tmp_path / f"{world}.safetensors"
-    in_processes(world, STEP, data, out, config.model_dump_json())
-    return load_file(out)
+@pytest.fixture(scope="module")
+def steps(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """By the number of processes, a folder with the first step of each objective."""
+    configs = json.dumps({name: config_of(name).model_dump(mode="json") for name in OBJECTIVES})
+    found = {}
+    for world in (1, 2, 4):
+        found[world] = tmp_path_factory.mktemp(f"of-{world}")
+        in_processes(world, STEP, data, found[world], configs)
+    return found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_losses_and_gradients_do_not_depend_on_the_number_of_processes(objective, data, tmp_path) -> None:
+def test_losses_and_gradients_do_not_depend_on_the_number_of_processes(objective: str, steps: dict[int, Path]) -> None:
     """Six clips by four processes: two hold one clip more than the others."""
-    alone = step(tmp_path, data, 1, config_of(objective))
+    alone = load_file(steps[1] / f"{objective}.safetensors")
     assert sum(name.startswith("loss") for name in alone) >= 1
     assert any(float(value.abs().max()) > 1e-3 for name, value in alone.items() if "head" in name)
     for world in (2, 4):
-        together = step(tmp_path, data, world, config_of(objective))
+        together = load_file(steps[world] / f"{objective}.safetensors")
         assert {name for name in alone if float(alone[name].abs().max())} <= together.keys()
         for name, value in together.items():
             expected = alone.get(name, torch.zeros_like(value))
