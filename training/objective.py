@@ -1,9 +1,9 @@
 """The objective of a step: which losses, over which clips and texts (docs/model.md)."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -101,39 +101,76 @@ def _frame(
     config: TrainConfig,
 ) -> Sum:
     """Own clips against the phrases of all processes, a block of phrases at a time."""
-    detached = config.prior_weight > 0
 
-    def loss(vectors: Float[Tensor, "block dim"], places: slice) -> tuple[Tensor, Tensor]:
-        hidden = (1.0 - config.masked_weight) * batch.masked[:, places]
-        weights = batch.known[:, places] * batch.weights[:, places, None] * (1.0 - hidden)
-        return frame_loss(model.frame_logits(frames, vectors, bias_detached=detached), batch.labels[:, places], weights)
+    def loss(frames: Tensor, vectors: Tensor, places: slice) -> tuple[Tensor, Tensor]:
+        weights = batch.known[:, places] * batch.weights[:, places, None]
+        if config.masked_weight < 1.0:
+            weights = weights * (1.0 - (1.0 - config.masked_weight) * batch.masked[:, places])
+        logits = model.frame_logits(frames, vectors, bias_detached=config.prior_weight > 0)
+        return frame_loss(logits, batch.labels[:, places], weights)
 
-    sums = [
-        loss(vectors, places) if whole else checkpoint(loss, vectors, places, use_reentrant=False)
-        for vectors, places, whole in _blocks(own, batch, config)
-    ]
-    return Sum(torch.stack([one[0] for one in sums]).sum(), torch.stack([one[1] for one in sums]).sum())
+    blocks = list(_blocks(own, batch, config))
+    parameters = [one for one in model.frame_logit.parameters() if one.requires_grad]
+    places = [place for _, place in blocks]
+    inputs = (frames, *(vectors for vectors, _ in blocks), *parameters)
+    total, divisor = _InBlocks.apply(loss, places, *inputs)  # type: ignore[no-untyped-call]
+    return Sum(total, divisor)
+
+
+class _InBlocks(torch.autograd.Function):
+    """A sum over blocks, whose gradient is taken block by block while it is computed: no block is kept or seen twice.
+
+    torch.utils.checkpoint would compute each block again, and in the meantime keeps more than it should (torch 2.13).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        loss: Callable[[Tensor, Tensor, slice], tuple[Tensor, Tensor]],
+        places: Sequence[slice],
+        frames: Tensor,
+        *others: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        vectors, parameters = others[: len(places)], others[len(places) :]
+        total, divisor = frames.new_zeros(()), frames.new_zeros(())
+        heard = frames.detach().requires_grad_()
+        of_blocks: list[Tensor] = []
+        of_all = [torch.zeros_like(one) for one in (frames, *parameters)]
+        for block, place in zip(vectors, places, strict=True):
+            asked = block.detach().requires_grad_()
+            with torch.enable_grad():
+                part, weight = loss(heard, asked, place)
+                gradients = torch.autograd.grad(part, (asked, heard, *parameters), allow_unused=True)
+            of_blocks.append(gradients[0])
+            for summed, gradient in zip(of_all, gradients[1:], strict=True):
+                if gradient is not None:
+                    summed += gradient
+            total, divisor = total + part.detach(), divisor + weight.detach()
+        ctx.save_for_backward(of_all[0], *of_blocks, *of_all[1:])
+        ctx.mark_non_differentiable(divisor)
+        return total, divisor
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, None, *(gradient * one for one in ctx.saved_tensors))
 
 
 def _blocks(
     own: Float[Tensor, "own dim"], batch: Batch, config: TrainConfig
-) -> Iterator[tuple[Float[Tensor, "block dim"], slice, bool]]:
-    """Phrase vectors, their places among all phrases, and whether they are all that there are.
-
-    By a ring no process ever holds all, as in FLAM; gathered, each does. In a block whose logits are computed again
-    going backwards, memory is that of one block.
-    """
+) -> Iterator[tuple[Float[Tensor, "block dim"], slice]]:
+    """Phrase vectors and their places among all phrases: gathered, or as they come by FLAM's ring."""
     size, per_block = len(batch.phrases), max(1, _CELLS // (batch.labels.shape[0] * batch.labels.shape[2]))
-    if config.exchange == "ring":
-        whole = [(places, vectors) for places, vectors in parallel.ring(own, size)]
-    else:
-        whole = [(slice(0, size, 1), parallel.gathered(own, size))]
+    whole = (
+        parallel.ring(own, size)
+        if config.exchange == "ring"
+        else iter([(slice(0, size, 1), parallel.gathered(own, size))])
+    )
     for places, vectors in whole:
         start, _, step = places.indices(size)
         for first in range(0, len(vectors), per_block):
             block = vectors[first : first + per_block]
             stop = start + (first + len(block)) * step
-            yield block, slice(start + first * step, min(stop, size), step), len(whole) == 1 and len(block) == size
+            yield block, slice(start + first * step, min(stop, size), step)
 
 
 def _prior(model: FlamModel, phrases: Float[Tensor, "phrase dim"], batch: Batch) -> Float[Tensor, ""]:
