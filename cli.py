@@ -506,7 +506,6 @@ def train(  # noqa: PLR0913 - as above
 
     Started by torchrun, several processes share the run (docs/model.md).
     """
-    from training import parallel
     from training.loop import Data
     from training.loop import train as fit
     from training.plots import plot_training
@@ -543,8 +542,8 @@ def train(  # noqa: PLR0913 - as above
         for path, share in zip(data, weights, strict=True)
     ]
     report = fit(datasets, out, config, init=init, device=device)
-    if parallel.rank():
-        return  # process 0 speaks for all
+    if not report.is_main:
+        return
     rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
     if rows:
         plot_training(out / "training.png", rows)

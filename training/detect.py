@@ -135,27 +135,20 @@ class Detector:
         frames, clips = self.model.embed_audio(self._tensor(window))
         if not texts:
             return np.zeros((frames.shape[1], 0), np.float32), clips[0].cpu()
-        # One phrase at a time: a matrix product may round differently with other columns beside it
-        logits = [self.model.frame_logits(frames, text[None])[0, 0] for text in texts]
-        probabilities = self._scores(torch.stack(logits, dim=1), texts).cpu().numpy()
+        # One phrase at a time: products and exponentials may round differently with others beside it
+        scores = [self._score(self.model.frame_logits(frames, text[None])[0, 0], text) for text in texts]
+        probabilities = torch.stack(scores, dim=1).cpu().numpy()
         median = self.card.post_processing.median
         return np.stack([smoothed(column, median) for column in probabilities.T], axis=1), clips[0].cpu()
 
-    def _scores(
-        self, logits: Float[Tensor, "frame phrase"], texts: Sequence[Float[Tensor, " dim"]]
-    ) -> Float[Tensor, "frame phrase"]:
+    def _score(self, logits: Float[Tensor, " frame"], text: Float[Tensor, " dim"]) -> Float[Tensor, " frame"]:
         if self.unbiased:
-            before = torch.sigmoid(torch.cat([self.model.phrase_biases(text[None]) for text in texts]))
             posterior = torch.sigmoid(logits)
-            return posterior / (posterior + before)
-        return torch.sigmoid(logits * self.card.calibration_scale + self._biases(texts))
-
-    def _biases(self, texts: Sequence[Float[Tensor, " dim"]]) -> Float[Tensor, " phrase"]:
-        """What is added to a logit: more for a sound that is common, as its text tells."""
-        bias = self.card.calibration_bias
-        if self._prior is None:
-            return torch.full((len(texts),), bias, device=self.device)
-        return torch.stack([(text * self._prior).sum() + bias for text in texts])
+            return posterior / (posterior + torch.sigmoid(self.model.phrase_biases(text[None])))
+        bias: float | Tensor = self.card.calibration_bias
+        if self._prior is not None:  # more for a sound that is common, as its text tells
+            bias = (text * self._prior).sum() + bias
+        return torch.sigmoid(logits * self.card.calibration_scale + bias)
 
     @torch.inference_mode()
     def caption_embeddings(self, captions: Sequence[str]) -> Float[np.ndarray, "caption dim"]:

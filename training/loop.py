@@ -46,6 +46,7 @@ class TrainReport:
     num_parameters: int
     best: dict[str, Any]  # measured on validation data at the step whose weights are kept; may be just that step
     seconds: float  # of training, earlier processes of this run included
+    is_main: bool = True  # of several processes, the one that speaks for all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +80,12 @@ def train(
     start = None if init is None else load_model(init)[0]
     if start is not None and start.config != config.model:
         raise FlamError(f"{init} holds a model of other settings than the recipe's [model]; leave these out")
-    parallel.begin(device_of(device))
-    if config.batch_size < parallel.world():
-        raise FlamError(f"{parallel.world()} processes share {config.batch_size} clips a step; raise --batch-size")
     with contextlib.ExitStack() as stack:
+        parallel.begin(device_of(device))
+        stack.callback(parallel.end)
+        if config.batch_size < parallel.world():
+            raise FlamError(f"{parallel.world()} processes share {config.batch_size} clips a step; raise --batch-size")
+        is_main = not parallel.rank()
         if not parallel.rank():
             stack.enter_context(locked(out, "flam-cli train"))
             begun = {"data": _identity(datasets, sources), "init": None if start is None else digest_of(start)}
@@ -109,6 +112,7 @@ def train(
         num_parameters=sum(parameter.numel() for parameter in trainer.model.parameters()),
         best=run.best,
         seconds=run.seconds,
+        is_main=is_main,
     )
 
 

@@ -38,6 +38,12 @@ def begin(device: torch.device) -> None:
     )
 
 
+def end() -> None:
+    """Part from the others, if `begin` met any: a process that ends without is aborted by its threads."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def rank() -> int:
     """This process's number; 0 alone."""
     return dist.get_rank() if dist.is_initialized() else 0
