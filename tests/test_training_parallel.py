@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -163,20 +164,20 @@ def torchrun(world: int, program: Path, *arguments: object) -> subprocess.Popen[
 @pytest.mark.slow
 def test_after_a_killed_process_all_go_on_and_end_as_if_nothing_had_happened(data: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text(TRAIN)
-    config = config_of("finelap", steps=220, warmup_steps=2, evaluate_every=220)
+    program.write_text("from training import loop\nloop._SAVE_EVERY = loop._LOG_EVERY = 10\n" + TRAIN)
+    config = config_of("finelap", steps=60, warmup_steps=2, evaluate_every=60)
     whole = torchrun(2, program, data, tmp_path / "whole", config.model_dump_json())
     whole.communicate(timeout=250)
     assert whole.returncode == 0
     killed = torchrun(2, program, data, tmp_path / "cut", config.model_dump_json())
-    wait_for_step(tmp_path / "cut" / "metrics.jsonl", 140, killed)
+    wait_for_step(tmp_path / "cut" / "metrics.jsonl", 40, killed)
     victim = next(pid for pid in children_of(killed.pid) if b"RANK=1" in environment_of(pid).split(b"\0"))
     os.kill(victim, signal.SIGKILL)
     _, said = killed.communicate(timeout=250)
     assert killed.returncode == 0, said
-    assert "attempt 1 from step-000000100.safetensors" in said
+    assert re.search(r"attempt 1 from step-0000000[345]0.safetensors", said)
     first, second = (
-        load_file(tmp_path / name / "checkpoints" / "step-000000220.safetensors") for name in ("whole", "cut")
+        load_file(tmp_path / name / "checkpoints" / "step-000000060.safetensors") for name in ("whole", "cut")
     )
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
