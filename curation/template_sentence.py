@@ -74,7 +74,8 @@ def _two_forms(before: Sequence[Mention], after: Sequence[Mention]) -> tuple[str
     forms: tuple[str, ...] = form.THEN
     if silence >= -_OVER:
         forms += form.OVER_BEFORE
-    if -_OVER <= silence <= _SOON:
+    # of two that come together either may be named first
+    if silence >= -_OVER and max(one.onset for one in after) - max(one.offset for one in before) <= _SOON:
         forms += form.AT_ONCE_AFTER
     if silence >= _PAUSE:
         forms += form.AFTER_A_PAUSE

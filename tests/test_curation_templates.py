@@ -422,6 +422,14 @@ IN_ORDER = {  # words between two sounds, and what they say of the one before an
 AT_ONCE = r"partway|overlapping|during|(?<!a )while|before that is over|amid|together|at the same|coincide"
 
 
+def test_what_comes_soon_after_is_whichever_of_two_is_named() -> None:
+    """The zibber follows at once, and the quorp that is heard with it 1.1 s later."""
+    row = soundscape(
+        "a", [event("zibber", (0.1, 2.6), (2.9, 3.0)), event("quorp", (1.2, 3.7)), event("vlim", (0.0, 0.1))]
+    )
+    assert not [text for text in captions(row, 300) if re.search("soon after that an? quorp", text)]
+
+
 @given(row=SCENES, seed=st.integers(0, 10**6), style=st.sampled_from(["sentence", "terse", "temporal"]))
 @settings(max_examples=1000)
 def test_order_and_overlap_are_told_as_they_were(row: Soundscape, seed: int, style: str) -> None:
