@@ -10,6 +10,7 @@ import torch
 from conftest import make_toy_dataset
 from torch import nn
 
+from manifests.errors import FlamError
 from training import objective
 from training.batch_norm import BatchNorm1d, BatchNorm2d
 from training.config import ModelConfig, TrainConfig, model_config
@@ -159,6 +160,12 @@ def test_any_loss_may_be_the_only_one(left: str, batch: Batch) -> None:
     parts = step_losses(model_of(AS_FLAM), batch, AS_FLAM.model_copy(update={"kind_weight": 5.0, **off}))
     assert list(parts) == [left]
     assert float(parts[left].own.detach()) > 0
+
+
+def test_a_recipe_whose_losses_find_nothing_is_one_line(batch: Batch) -> None:
+    config = PLAIN.model_copy(update={"clip_weight": 0.0, "frame_weight": 0.0, "kind_weight": 0.0})
+    with pytest.raises(FlamError, match="no loss has anything to learn from at step 0"):
+        Trainer(config, device="cpu").learn(dataclasses.replace(batch, waveforms=batch.waveforms.float()))
 
 
 def test_flam_starts_at_the_coverage_over_the_batch_size() -> None:

@@ -80,6 +80,7 @@ def train(
     start = None if init is None else load_model(init)[0]
     if start is not None and start.config != config.model:
         raise FlamError(f"{init} holds a model of other settings than the recipe's [model]; leave these out")
+    device = parallel.device_name(device)
     with contextlib.ExitStack() as stack:
         parallel.begin(device_of(device))
         stack.callback(parallel.end)
@@ -219,7 +220,9 @@ class _Run:
         began = time.monotonic()
         if not parallel.rank():
             self._measure()
-        self.worse = int(parallel.total(torch.tensor(0 if parallel.rank() else self.worse)))  # and all wait for it
+        self.worse = int(
+            parallel.total(torch.tensor(0 if parallel.rank() else self.worse, device=self.trainer.device))
+        )  # and all wait for it
         self.seconds += time.monotonic() - began
 
     def _measure(self) -> None:

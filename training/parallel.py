@@ -17,6 +17,11 @@ from torch import Tensor
 _TIMEOUT = datetime.timedelta(hours=1)  # the others wait while one validates
 
 
+def device_name(name: str) -> str:
+    """`cuda` is, of several processes on a machine, one's own GPU."""
+    return f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" and "LOCAL_RANK" in os.environ else name
+
+
 def begin(device: torch.device) -> None:
     """Meet the other processes, if torchrun started this one. A restarted group meets under a prefix of its own."""
     size, number = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
@@ -88,7 +93,7 @@ def gathered(own: Float[Tensor, "own dim"], size: int) -> Float[Tensor, "all dim
 def ring(own: Float[Tensor, "own dim"], size: int) -> Iterator[tuple[slice, Float[Tensor, "block dim"]]]:
     """The same rows a process's block at a time, each with the places of its rows among all (FLAM, section 3.3).
 
-    A block goes from process to process, so that none holds more than one; gradients come back the same way.
+    A block goes from process to process; gradients come back the same way.
     """
     count = world()
     longest = -(-size // count)
@@ -158,8 +163,8 @@ class _Shift(torch.autograd.Function):
 def _exchanged(block: Tensor, step: int) -> Tensor:
     found = torch.empty_like(block)
     to, come_from = (rank() + step) % world(), (rank() - step) % world()
-    requests = [dist.isend(block.contiguous(), to), dist.irecv(found, come_from)]
-    for request in requests:
-        if request is not None:
-            request.wait()
+    # together: one after the other they could wait for each other on GPUs
+    both = [dist.P2POp(dist.isend, block.contiguous(), to), dist.P2POp(dist.irecv, found, come_from)]
+    for request in dist.batch_isend_irecv(both):
+        request.wait()
     return found

@@ -23,6 +23,7 @@ from training.config import ModelConfig
 
 _AUDIO, _TEXT = "audio_encoder", "text_encoder"  # folders in RUN/model
 _MEL_FRAME = 0.01  # seconds, of AST's and EAT's spectrogram
+_MOST_KNOWN = 100_000  # texts whose vectors are kept
 _trusted = False
 
 
@@ -202,6 +203,8 @@ class PretrainedText(nn.Module):
         if not self.is_frozen:
             projected: Tensor = self.project(self._pooled(texts))
             return projected
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
         for text in texts:
             if text not in self._known:  # one at a time: rounding must not depend on what is asked beside it
                 with torch.no_grad():

@@ -86,6 +86,7 @@ class SoundscapeSet:
         """Duration of the longest soundscape, in seconds."""
         return float(pc.max(self.rows["duration"]).as_py())
 
+    @functools.cache  # noqa: B019 - a set lives as long as its run
     def fingerprint(self) -> str:
         """A hash of all that training reads but the audio: another dataset must not continue a run."""
         found = hashlib.sha256()

@@ -112,9 +112,9 @@ class TextEncoder(nn.Module):
 
     def kinds_of(self, texts: Sequence[str]) -> Float[Tensor, "text kind"]:
         """How much of each kind each text names."""
+        _make_room(self._shares)
         for text in texts:
             if text not in self._shares:
-                _make_room(self._shares)
                 self._shares[text] = self.sound_kinds.shares(text)
         return torch.from_numpy(np.stack([self._shares[text] for text in texts])).to(self.kinds)
 

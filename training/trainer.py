@@ -83,6 +83,11 @@ class Trainer:
         self._set_learning_rate()
         self.model.train()
         parts = step_losses(self.model, batch.to(self.device), self.config)
+        if not parts:
+            raise FlamError(
+                f"no loss has anything to learn from at step {self.step}: soundscapes "
+                f"{', '.join(batch.soundscape_ids)} have nothing that the recipe's losses with a weight ask for"
+            )
         loss = torch.stack([part.weight * part.own for part in parts.values()]).sum()
         values = parallel.total(torch.stack([loss, *(part.own for part in parts.values())])).tolist()
         self._check(values[0], batch)
