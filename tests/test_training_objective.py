@@ -16,6 +16,7 @@ from training.batch_norm import BatchNorm1d, BatchNorm2d
 from training.config import ModelConfig, TrainConfig, model_config
 from training.data import Batch, make_batch
 from training.loop import Data, _opened, _sampler
+from training.losses import frame_loss
 from training.model import FlamModel, TextHead
 from training.objective import step_losses
 from training.phrase_book import PhraseBook
@@ -76,6 +77,20 @@ def test_the_frame_loss_in_parts_is_that_of_the_whole(config, batch, monkeypatch
     monkeypatch.setattr(objective, "_CELLS", 6 * 50 * 2)  # two phrases at once, of five
     parts = gradients(model, batch, config)
     assert_same(whole, parts)
+
+
+@pytest.mark.parametrize("config", [PLAIN, AS_FLAM], ids=["finelap", "flam"])
+def test_the_gradient_taken_block_by_block_is_autograds(config: TrainConfig, batch: Batch) -> None:
+    only = config.model_copy(update={"clip_weight": 0.0, "kind_weight": 0.0, "prior_weight": 0.0})
+    model = model_of(only)
+    found = gradients(model, batch, only)
+    model.zero_grad()
+    frames, _ = objective.embed_clips(model, batch, None)
+    logits = model.frame_logits(frames, model.embed_text(batch.phrases))
+    loss = frame_loss(logits, batch.labels, batch.known * batch.weights[:, :, None]).mean
+    (only.frame_weight * loss).backward()
+    plain = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+    assert_same(plain, {name: value for name, value in found.items() if not name.startswith("loss")})
 
 
 def test_a_batch_in_small_parts_has_the_gradients_of_the_whole(batch: Batch) -> None:
