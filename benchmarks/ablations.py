@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command line sets it, before torch is loaded
 
 import numpy as np
+from earlier import METRICS, measured
 from model import NUM_TEST, NUM_TRAIN, SHARED, SPLITS, clusters, commit, dataset, table_lines, with_unseen_wordings
 
 from curation.bank import build_bank
@@ -33,24 +34,13 @@ from curation.config import Recipe
 from curation.fresh import FreshSoundscapes
 from curation.runner import available_cores
 from evaluation.bootstrap import interval
-from evaluation.evaluate import evaluate
-from manifests.store import DatasetFolder
 from training.config import TrainConfig, model_config
-from training.detect import Detector
 from training.loop import Data, train
 from training.recipe import load_config
 
 RUNS = Path(__file__).with_name("ablations") / "runs.jsonl"
-STEPS, NUM_REPLICATES = 400, 400
-METRICS = {
-    "auroc_active_known": "known labels",
-    "auroc_active_held_out": "held-out labels",
-    "auroc_active_unseen_wordings": "unseen wordings",
-    "psds1_a": "PSDS1_A",
-    "detection_f1_macro": "detection F1",
-    "text_to_audio_recall_at_10": "text to audio R@10",
-    "ece": "calibration error",
-}
+STEPS = 400
+FIRST = "8c90b6c"  # the last commit whose trainer was the first one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,6 +69,8 @@ def flam(title: str, model: Mapping[str, Any] | None = None, **settings: Any) ->
 
 
 ARMS = {
+    "first": Arm(title="the first trainer", settings={"steps": 650}),
+    "as-long": Arm(title="the default, trained no longer", settings={"steps": 800}, beside="first"),
     "base": Arm(title="FineLAP's objective: the default"),
     "no-clip": Arm(title="without the clip loss", settings={"clip_weight": 0.0}),
     "no-frame": Arm(title="without the frame loss", settings={"frame_weight": 0.0}),
@@ -147,30 +139,35 @@ def prepare(out: Path, data: Path) -> None:
         num=round(NUM_TRAIN / SPLITS.train),
     )
     with_unseen_wordings(dataset(out, "test", Recipe(name="benchmark"), num=NUM_TEST, split="test"))
+    checkout = out / "checkout-first"
+    if not checkout.exists():
+        subprocess.run(["git", "clone", "--quiet", str(Path(__file__).parents[1]), str(checkout)], check=True)
+    subprocess.run(["git", "-C", str(checkout), "checkout", "--quiet", FIRST], check=True)
 
 
 def in_process(out: Path, data: Path, arm: str, seed: int) -> str:
     """A run on one core; the line that it prints."""
-    command = [sys.executable, __file__, "--out", str(out), "--data", str(data), "--one", arm, str(seed)]
-    found = subprocess.run(
-        command, stdout=subprocess.PIPE, check=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    return found.stdout
+    return one_core([__file__, "--out", str(out), "--data", str(data), "--one", arm, str(seed)])
+
+
+def one_core(program: Sequence[str]) -> str:
+    """What a Python program prints."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *program]
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment).stdout
 
 
 def run(out: Path, data: Path, arm: str, seed: int) -> dict[str, Any]:
     """Train, or finish that, and measure."""
     root, folder = out / "data-held-out", out / f"run-{arm}-{seed}"
+    if arm == "first":
+        return {"arm": arm, "seed": seed, "commit": FIRST, **first(out, data, seed)}
     config = ARMS[arm].config(seed)
     source = Data(root=root, fresh=FreshSoundscapes(root) if config.online else None)
     began = time.process_time()
     report = train([source], folder, config)
     seconds = time.process_time() - began
-    detector = Detector.load(folder)
     known, _ = clusters(data)
-    trained = dataclasses.replace(detector.card.trained(), clusters=known)
-    test = DatasetFolder.open(out / "data-test")
-    result = evaluate(detector, test, trained=trained, caption_set="template", num_replicates=NUM_REPLICATES)
     return {
         "arm": arm,
         "seed": seed,
@@ -178,10 +175,22 @@ def run(out: Path, data: Path, arm: str, seed: int) -> dict[str, Any]:
         "config": config.model_dump(mode="json"),
         "cpu_seconds": round(seconds),
         "num_parameters": report.num_parameters,
-        "soundscapes": result.soundscapes,
-        "values": {name: result.value(name) for name in METRICS},
-        "replicates": {name: np.round(result.metrics[name].replicates, 4).tolist() for name in METRICS},
+        **measured(folder, out / "data-test", known),
     }
+
+
+def first(out: Path, data: Path, seed: int) -> dict[str, Any]:
+    """The same by the first trainer."""
+    asked = {
+        "data": str(out / "data-held-out"),
+        "test": str(out / "data-test"),
+        "run": str(out / f"run-first-{seed}"),
+        "known": sorted(clusters(data)[0]),
+        "config": {"seed": seed, "evaluate_every": TrainConfig().steps},
+    }
+    program = [str(Path(__file__).with_name("earlier.py")), str(out / "checkout-first"), json.dumps(asked)]
+    found: dict[str, Any] = json.loads(one_core(program))
+    return found
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -224,6 +224,32 @@ def test_tensorboard_holds_what_the_log_holds(
         np.testing.assert_allclose([value for _, value in found], [value for _, value in expected], rtol=1e-6)
 
 
+@pytest.mark.slow
+def test_a_compiled_encoder_learns_what_the_plain_one_does(tmp_path: Path, toy_dataset: DatasetFolder) -> None:
+    """In a process of its own, without the run-time checks of types, which torch.compile stumbles over."""
+    program = (
+        "import sys; from pathlib import Path; from torch._dynamo.utils import counters\n"
+        "from training import loop, objective; from training.config import TrainConfig\n"
+        "objective.has_bf16 = lambda device: False\n"
+        "loop.train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig.model_validate_json(sys.argv[3]))\n"
+        "print(counters['stats'].get('calls_captured', 0))"
+    )
+    found = {}
+    for compiled in (False, True):
+        model = TINY.model_copy(update={"dropout": 0.0})
+        config = SHORT.model_copy(update={"steps": 2, "model": model, "compile": compiled})
+        run = tmp_path / str(compiled)
+        command = [sys.executable, "-c", program, str(toy_dataset.root), str(run), config.model_dump_json()]
+        done = subprocess.run(
+            command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+        )
+        assert (int(done.stdout) > 0) == compiled
+        found[compiled] = weights(run)
+    assert found[True].keys() == found[False].keys()
+    for name, values in found[False].items():
+        assert torch.allclose(values.double(), found[True][name].double(), atol=1e-4), name
+
+
 def test_zero_steps_leave_an_untrained_model(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
     report = train(toy_dataset.root, tmp_path / "run", SHORT.model_copy(update={"steps": 0}))
     assert report.steps == 0
