@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from training.audio_encoder import Dropout
 from training.mel import LogMel, mel_filters
 
 
@@ -26,3 +27,18 @@ def test_a_click_falls_in_the_frame_that_holds_its_time() -> None:
     mel = LogMel(sample_rate=16_000, num_mels=64, fft_samples=512, hop_samples=160)(samples)
     assert mel.shape == (1, 64, 100)
     assert int(mel[0].sum(0).argmax()) == 50
+
+
+def test_another_device_than_a_cpu_gets_the_whole_batch_at_once() -> None:
+    """As far as shapes tell: the meta device has no values."""
+    mel = LogMel(sample_rate=16_000, num_mels=64, fft_samples=512, hop_samples=160).to("meta")
+    assert mel(torch.zeros(3, 16_000, device="meta")).shape == (3, 64, 100)
+    dropout = Dropout(0.5).train()
+    assert dropout(torch.zeros(3, 5, device="meta")).shape == (3, 5)
+
+
+def test_dropout_keeps_the_mean_and_drops_its_share() -> None:
+    torch.manual_seed(0)
+    values = Dropout(0.25).train()(torch.ones(100_003))
+    assert float((values == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
+    assert float(values.mean()) == pytest.approx(1.0, abs=0.01)

@@ -93,6 +93,8 @@ class Dropout(nn.Module):
         """The values, some of them 0 in training, and the others so much larger."""
         if not self.training or not self.dropped:
             return values
+        if values.device.type != "cpu":
+            return functional.dropout(values, self.dropped / 256)
         words = torch.empty(-(-values.numel() // 8), dtype=torch.int64, device=values.device)
         draws = words.random_(torch.iinfo(torch.int64).min, None).view(torch.uint8)[: values.numel()]
         kept = (draws >= self.dropped).view(values.shape)

@@ -31,14 +31,16 @@ class LogMel(nn.Module):
         """Natural logarithm of the power in each mel band, plus a floor of 1e-8 against log 0."""
         left = (self.fft_samples - self.hop_samples) // 2
         right = self.fft_samples - self.hop_samples - left
-        found = waveforms.new_empty(len(waveforms), len(self.filters), waveforms.shape[1] // self.hop_samples)
-        for place, padded in enumerate(nn.functional.pad(waveforms, (left, right))):  # one at a time stays in the cache
-            spectrum = torch.stft(
-                padded, self.fft_samples, self.hop_samples, window=self.window, center=False, return_complex=True
-            )
-            power = spectrum.real.square() + spectrum.imag.square()
-            found[place] = torch.log(self.filters @ power + 1e-8)
-        return found
+        padded = nn.functional.pad(waveforms, (left, right))
+        at_once = 1 if padded.device.type == "cpu" else len(padded)  # one at a time stays in a CPU's cache
+        return torch.cat([self._log_mel(part) for part in torch.split(padded, at_once)])
+
+    def _log_mel(self, padded: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch mel frame"]:
+        spectrum = torch.stft(
+            padded, self.fft_samples, self.hop_samples, window=self.window, center=False, return_complex=True
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        return torch.log(self.filters @ power + 1e-8)
 
 
 def mel_filters(*, sample_rate: int, num_mels: int, fft_samples: int) -> Float[Tensor, "mel bin"]:
