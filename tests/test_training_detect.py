@@ -12,7 +12,7 @@ from evaluation.post_processing import PostProcessing, detections, smoothed
 from manifests.errors import FlamError
 from manifests.store import DatasetFolder
 from training import Detector
-from training.checkpoint import ModelCard, save_model, save_tensors
+from training.checkpoint import ModelCard, load_model, save_model, save_tensors
 from training.config import ModelConfig
 from training.detect import _OpenSpans
 from training.model import FlamModel
@@ -49,6 +49,18 @@ def test_the_score_of_a_phrase_does_not_depend_on_the_others_asked(detector: Det
     alone = detector.activations(file, ["a dog barks"])
     beside = detector.activations(file, ["rain", "a dog barks", *(f"phrase {i}" for i in range(30))])
     np.testing.assert_array_equal(alone[:, 0], beside[:, 1])
+
+
+def test_a_phrase_that_was_trained_is_taken_by_its_word_and_another_less(run: Path) -> None:
+    model, card = load_model(run)
+    card = card.model_copy(update={"trained_phrases": ("a dog", "rain")})
+    trusting, doubting = (Detector(model, card.model_copy(update={"word_trust": power})) for power in (0.0, 3.0))
+    asked = ["rain", "a crow caws"]
+    (rain, crow), (same_rain, less_crow) = (one.embed_phrases(asked) for one in (trusting, doubting))
+    kinds = (model.text.kinds_of(["a crow caws"])[0] @ model.text.kind_vectors()).detach()
+    with torch.inference_mode():
+        assert torch.allclose(rain, same_rain, atol=1e-5)
+        assert float(less_crow @ kinds) > float(crow @ kinds) + 0.01
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.03, 1.0, 9.99, 10.0, 10.02, 18.5, 65.0])

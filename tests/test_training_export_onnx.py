@@ -33,6 +33,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     card = ModelCard(
         model=config, trained_clusters=("dog",), threshold=0.3, calibration_scale=1.5, calibration_bias=-0.5,
         calibration_prior=tuple(np.random.default_rng(0).normal(size=256).tolist()),
+        trained_phrases=("a dog", "rain falls"), word_trust=2.0,
     )  # fmt: skip
     save_model(root / "run", model, card)
     command = ["export-model", str(root / "run"), "--out", str(root / "out")]
@@ -72,8 +73,7 @@ def test_text_vectors_are_the_models(exported, texts: list[str]) -> None:
     (found,) = session.run(
         None, {"tokens": tokens.numpy(), "present": present.numpy(), "kinds": kinds.detach().numpy()}
     )
-    with torch.inference_mode():
-        np.testing.assert_allclose(found, detector.model.embed_text(texts).numpy(), atol=1e-5)
+    np.testing.assert_allclose(found, torch.stack(detector.embed_phrases(texts)).numpy(), atol=1e-5)
 
 
 def test_the_spectrogram_without_complex_numbers_is_the_same() -> None:

@@ -47,7 +47,9 @@ def test_a_run_leaves_model_checkpoints_and_log(toy_dataset: DatasetFolder, tmp_
     rows = [json.loads(row) for row in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "auroc_all" in row] == [3, 6]
     assert report.best["step"] in (3, 6)
-    assert Detector.load(tmp_path / "run").card.trained_clusters == ("high_tone", "hiss", "low_tone", "warble")
+    card = Detector.load(tmp_path / "run").card
+    assert card.trained_clusters == ("high_tone", "hiss", "low_tone", "warble")
+    assert card.word_trust == SHORT.word_trust
     told = json.loads((tmp_path / "run" / "model" / "training.json").read_text())
     assert TrainConfig.model_validate(told["config"]) == SHORT
     assert told["data"][0]["soundscapes"] == 20

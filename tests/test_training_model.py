@@ -3,7 +3,7 @@ import torch
 
 from training.config import ModelConfig
 from training.model import FlamModel
-from training.text_encoder import TextEncoder
+from training.text_encoder import TextEncoder, Trust, frozen_vectors
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,23 @@ def test_a_word_that_was_never_heard_is_near_to_others_of_its_kind() -> None:
     crow, rooster, click, nonsense = text(["crow", "rooster", "click", "flumph"]).detach()
     assert float(crow @ rooster) > float(crow @ click) + 0.2
     assert abs(float(nonsense @ rooster)) < 0.2
+
+
+def test_words_are_trusted_as_far_as_they_were_trained() -> None:
+    torch.manual_seed(0)
+    text = TextEncoder(ModelConfig()).eval()
+    trust = Trust(text.words, ["dog barking", "rain"], 2.0)
+    asked = ["Dog_Barking", "rain", "a barking dog", "crow", "flumph"]
+    found = trust(*text.words.prepare(asked))
+    assert torch.allclose(found[:2], torch.ones(2), atol=1e-5)
+    cosine = frozen_vectors(["crow"]) @ frozen_vectors(["dog barking", "rain"]).T
+    assert float(found[3]) == pytest.approx(float(cosine.max()) ** 2, rel=1e-4)
+    assert 1 > float(found[2]) > 2 * float(found[3])
+    trusted, doubted, nonsense = text(["crow", "crow", "flumph"], torch.tensor([1.0, 1e-6, 1e-6])).detach()
+    kinds = text.kinds_of(["crow"]) @ text.kind_vectors()
+    assert torch.allclose(doubted, torch.nn.functional.normalize(kinds, dim=-1)[0], atol=1e-4)
+    assert torch.allclose(trusted, text(["crow"])[0], atol=1e-6)
+    assert torch.allclose(nonsense, text(["flumph"])[0], atol=1e-6)  # of no kind: its words are all there is
 
 
 def test_vectors_of_kinds_are_learned_from_kinds_only(model: FlamModel) -> None:

@@ -32,6 +32,7 @@ class ModelCard(Strict):
     calibration_bias: float = 0.0
     calibration_prior: tuple[float, ...] = ()  # empty: none
     post_processing: PostProcessing = PostProcessing()  # chosen on validation data
+    word_trust: float = 0.0  # training.text_encoder.Trust's power
 
     def trained(self) -> Trained:
         """For evaluation: what is known, held out, and an unseen wording."""

@@ -102,6 +102,7 @@ class TrainConfig(Strict):
     prior_weight: float = Field(default=0.0, ge=0)  # FLAM's loss of per-text biases, which then learn from it alone
     masked_weight: float = Field(default=1.0, ge=0, le=1)  # in the frame loss, of a label that other sounds hide
     kind_weight: float = Field(default=5.0, ge=0)  # of the frame loss for kinds of sound
+    word_trust: float = Field(default=3.0, ge=0)  # how soon words unlike any trained phrase give way to their kinds
     evaluate_every: int = Field(default=325, ge=1)  # steps
     patience: int | None = Field(default=None, ge=1)  # stop after so many validations without a better one
     keep_last: int = Field(default=1, ge=1)  # checkpoints

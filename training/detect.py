@@ -17,6 +17,7 @@ from manifests.audio import Recording, Source
 from manifests.errors import FlamError
 from training.checkpoint import ModelCard, device_of, digest_of, load_model
 from training.model import FlamModel
+from training.text_encoder import TokenWords, Trust
 
 _WINDOW_SECONDS, _MARGIN_SECONDS = 10.0, 1.0  # what the model hears at once; what it hears beyond the frames kept
 
@@ -54,6 +55,10 @@ class Detector:
         prior = card.calibration_prior
         self._prior = torch.tensor(prior, device=self.device) if prior else None
         self._texts: dict[str, Tensor] = {}  # embedded before
+        words = self.model.text.words
+        self.trust = None
+        if card.word_trust and card.trained_phrases and isinstance(words, TokenWords):
+            self.trust = Trust(words, card.trained_phrases, card.word_trust)
 
     @cached_property
     def identity(self) -> str:
@@ -163,7 +168,8 @@ class Detector:
             raise FlamError("a phrase is empty; say what to look for, for example --phrase 'a dog barks'")
         for phrase in phrases:
             if phrase not in self._texts:  # one at a time: rounding must not depend on what is asked beside it
-                self._texts[phrase] = self.model.embed_text([phrase])[0]
+                trust = None if self.trust is None else self.trust(*self.trust.words.prepare([phrase]))
+                self._texts[phrase] = self.model.embed_text([phrase], trust)[0]
         return [self._texts[phrase] for phrase in phrases]
 
     def _windows(self, source: Source) -> Iterator[tuple[Float[np.ndarray, " sample"], float, bool]]:

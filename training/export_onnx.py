@@ -71,10 +71,11 @@ class _Audio(nn.Module):
 class _Text(nn.Module):
     def __init__(self, detector: Detector, words: TokenWords) -> None:
         super().__init__()
-        self.text, self.words = detector.model.text, words
+        self.text, self.words, self.trust = detector.model.text, words, detector.trust
 
     def forward(self, tokens: Tensor, present: Tensor, kinds: Tensor) -> Tensor:
-        return self.text.united(self.words.embed(tokens, present), kinds)
+        trust = None if self.trust is None else self.trust(tokens, present)
+        return self.text.united(self.words.embed(tokens, present), kinds, trust)
 
 
 def export_onnx(run: Path, out: Path, phrases: Sequence[str]) -> list[Path]:

@@ -231,6 +231,7 @@ class _Run:
             trained_clusters=tuple(self.book.clusters),
             trained_phrases=tuple(sorted({text for texts in self.book.phrases.values() for text in texts})),
             threshold=0.5,
+            word_trust=self.trainer.config.word_trust,
         )
         detector = Detector(self.trainer.average, card, device=str(self.trainer.device))
         prior = self._prior(detector) if self.book.clusters else None

@@ -115,9 +115,11 @@ class FlamModel(nn.Module):
         clips = functional.normalize(exact(head(hidden.mean(1))), dim=-1)
         return frames, clips
 
-    def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
-        """Unit vectors of phrases or captions."""
-        embedded: Tensor = self.text(texts)
+    def embed_text(
+        self, texts: Sequence[str], trust: Float[Tensor, " text"] | None = None
+    ) -> Float[Tensor, "text dim"]:
+        """Unit vectors of phrases or captions; `trust` as `TextEncoder.united` takes it."""
+        embedded: Tensor = self.text(texts, trust)
         return exact(embedded)
 
     def frame_logits(

@@ -94,16 +94,29 @@ class TextEncoder(nn.Module):
         self.kinds = nn.Parameter(torch.randn(len(self.sound_kinds.names), config.embed_dim))
         self._shares: dict[str, Float[np.ndarray, " kind"]] = {}
 
-    def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
+    def forward(self, texts: Sequence[str], trust: Float[Tensor, " text"] | None = None) -> Float[Tensor, "text dim"]:
         """One unit vector a text. A text without any known token gets the vector of nothing."""
         kinds = self.kinds_of(texts)
         if self.training:  # some texts go without their kinds, lest words be forgotten
             kinds = kinds * (torch.rand(len(texts), 1) >= self.kind_dropout).to(kinds)
-        return self.united(self.words(texts), kinds)
+        return self.united(self.words(texts), kinds, trust)
 
-    def united(self, words: Float[Tensor, "text dim"], kinds: Float[Tensor, "text kind"]) -> Float[Tensor, "text dim"]:
-        """Unit vectors of texts, of those of their words and how much of each kind they name."""
+    def united(
+        self,
+        words: Float[Tensor, "text dim"],
+        kinds: Float[Tensor, "text kind"],
+        trust: Float[Tensor, " text"] | None = None,
+    ) -> Float[Tensor, "text dim"]:
+        """Unit vectors of texts, of those of their words and how much of each kind they name.
+
+        Args:
+            words: of texts.
+            kinds: how much of each kind each names.
+            trust: above 0, how much words count of what they do in training (`Trust`); None: all of it.
+        """
         words = functional.normalize(words, dim=-1)
+        if trust is not None:
+            words = words * trust[:, None]
         return functional.normalize(words + _KIND_SCALE * (kinds @ self.kind_vectors().detach()), dim=-1)
 
     def kind_vectors(self) -> Float[Tensor, "kind dim"]:
@@ -164,11 +177,18 @@ class TokenWords(nn.Module):
         """The vectors of prepared texts."""
         weights = present.unsqueeze(-1).to(self.vectors.dtype)
         vectors = functional.normalize(self.vectors[tokens], dim=-1) * weights
-        pooled = functional.normalize(self.vectors[tokens].mul(weights).sum(1), dim=-1)
+        pooled = self.pooled(tokens, present)
         seen = self.order(vectors + self.positions[: tokens.shape[1]], src_key_padding_mask=~present)
         change: Tensor = self.residual((seen * weights).sum(1) / weights.sum(1))
         found: Tensor = change + self.project(pooled)
         return found
+
+    def pooled(
+        self, tokens: Int[Tensor, "text token"], present: Bool[Tensor, "text token"]
+    ) -> Float[Tensor, "text dim"]:
+        """The unit vectors of prepared texts before any training."""
+        weights = present.unsqueeze(-1).to(self.vectors.dtype)
+        return functional.normalize(self.vectors[tokens].mul(weights).sum(1), dim=-1)
 
     def _tokens(self, text: str) -> list[int]:
         """Of one text; phrases and captions come again every epoch."""
@@ -177,6 +197,32 @@ class TokenWords(nn.Module):
             (ids,) = self._tokenize([_plain(text)])
             self._known[text] = ids[:MAX_TOKENS] or [0]
         return self._known[text]
+
+
+class Trust(nn.Module):
+    """How far words are trusted: as near as they are to the nearest text that was trained, to a power.
+
+    Trained layers know where the sounds that they heard belong, and put others anywhere between; what is said of those
+    by their kinds carries over. Words that were trained count 1.
+
+    Args:
+        words: of the model.
+        trained: the texts.
+        power: 0 trusts everything.
+    """
+
+    def __init__(self, words: TokenWords, trained: Sequence[str], power: float) -> None:
+        super().__init__()
+        self.words, self.power = words, power
+        self.register_buffer("trained", words.pooled(*words.prepare(trained)), persistent=False)
+
+    trained: Tensor
+
+    def forward(self, tokens: Int[Tensor, "text token"], present: Bool[Tensor, "text token"]) -> Float[Tensor, " text"]:
+        """Of prepared texts, above 0 and at most 1."""
+        nearest = (self.words.pooled(tokens, present) @ self.trained.T).amax(1)
+        trust: Tensor = nearest.clamp(0.01, 1.0) ** self.power
+        return trust
 
 
 def _make_room(known: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from scipy.optimize import minimize
 
@@ -61,7 +62,8 @@ def validate(detector: Detector, folder: DatasetFolder, prior: Prior | None = No
     scored = collect_scores(detector, folder, soundscapes)
     log_odds = np.zeros(len(scored.queries))
     if prior is not None:
-        log_odds = detector.caption_embeddings([query.phrase for query in scored.queries]) @ prior[0] + prior[1]
+        texts = torch.stack(detector.embed_phrases([query.phrase for query in scored.queries])).cpu().numpy()
+        log_odds = texts @ prior[0] + prior[1]
     scale, bias, weight = fit_calibration(_cells(scored), log_odds)
     for values, odds in zip(scored.scores.values, log_odds, strict=True):
         values[:] = sigmoid(scale * logit(values) + bias + weight * odds)
