@@ -547,12 +547,16 @@ def train(  # noqa: PLR0913 - as above
     rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
     if rows:
         plot_training(out / "training.png", rows)
-    measured = {name: value for name, value in report.best.items() if name.startswith(("auroc", "segment"))}
+    measured = {
+        name: value
+        for name, value in report.best.items()
+        if name.startswith(("auroc", "segment")) and value is not None
+    }
     talk.print(f"{report.num_parameters / 1e6:.2f} M parameters, {report.steps} steps in {report.seconds:.0f} s")
     talk.print(
         f"kept step {report.best.get('step', report.steps)}"
         + "".join(f", {name} {value:.3f}" for name, value in measured.items())
-        + (" on validation data" if measured else ": the dataset has no validation soundscapes")
+        + (" on validation data" if "score" in report.best else ": the dataset has no validation soundscapes")
     )
 
 

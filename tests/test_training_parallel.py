@@ -40,6 +40,8 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "flam": {**FLAM, "model": {"frame_scale": "text"}},
     "flam-ring": {**FLAM, "exchange": "ring", "model": {"frame_scale": "text"}},
     "frame alone": {"clip_weight": 0.0, "kind_weight": 0.0},
+    "few texts": {},
+    "few texts, ring": {**FLAM, "exchange": "ring", "model": {"frame_scale": "text"}},
 }
 # What one process of several computes, for each config: losses and summed gradients of the first step, from process 0
 STEP = """
@@ -64,6 +66,9 @@ for name, content in json.loads(sys.argv[3]).items():
     sources = WeightedSets(sets=[_opened(Data(root=data), config)], weights=[1.0])
     book = PhraseBook([sources.sets[0].folder.phrases()], sources.clusters(), load_kinds("1"))
     batch = make_batch(sources, book, _sampler(config, 4.0), 0, rank=parallel.rank(), world=parallel.world())
+    if name.startswith("few"):  # than processes
+        fewer = {part: getattr(batch, part)[:, :1] for part in ("labels", "known", "masked", "weights", "matches")}
+        batch = dataclasses.replace(batch, phrases=batch.phrases[:1], captions=batch.captions[:1], **fewer)
     trainer = Trainer(config, device="cpu")
     for norm in trainer.model.parameters():
         torch.nn.init.normal_(norm, std=0.1, generator=torch.Generator().manual_seed(norm.numel()))

@@ -7,6 +7,7 @@ DIR/phrases.json    vectors of phrases that are asked for at once, and the numbe
 
 import dataclasses
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ class DftLogMel(nn.Module):
         angles = torch.outer(torch.arange(size // 2 + 1).double(), torch.arange(size).double()) * (2 * torch.pi / size)
         waves = torch.cat([angles.cos(), angles.sin()]) * mel.window.double()
         self.register_buffer("waves", waves.float()[:, None])
-        self.register_buffer("filters", mel.filters.clone())
+        self.register_buffer("filters", mel.filters * 1e8)
         self.hop_samples = mel.hop_samples
         self.left = (size - mel.hop_samples) // 2
         self.right = size - mel.hop_samples - self.left
@@ -49,7 +50,8 @@ class DftLogMel(nn.Module):
         """As LogMel's, to rounding."""
         padded = functional.pad(waveforms, (self.left, self.right))
         real, imaginary = functional.conv1d(padded[:, None], self.waves, stride=self.hop_samples).chunk(2, dim=1)
-        return torch.log(self.filters @ (real.square() + imaginary.square()) + 1e-8)
+        # The exporter takes so small a floor as 1e-8 for nothing
+        return torch.log(self.filters @ (real.square() + imaginary.square()) + 1.0) + math.log(1e-8)
 
 
 class _Audio(nn.Module):

@@ -234,7 +234,7 @@ class _Run:
             word_trust=self.trainer.config.word_trust,
         )
         detector = Detector(self.trainer.average, card, device=str(self.trainer.device))
-        prior = self._prior(detector) if self.book.clusters else None
+        prior = self._prior(detector)
         measured = (validate(detector, source.folder, prior) for source in self.sources.sets)
         found = next((one for one in measured if one is not None), None)
         if found is not None:
@@ -252,9 +252,12 @@ class _Run:
             save_model(self.out, self.trainer.average, card)
             self.trainer.save(self.checkpoints.best, {"best": self.best, "worse": 0, "seconds": self.seconds})
 
-    def _prior(self, detector: Detector) -> Prior:
-        """How common sounds are, told from their texts."""
-        phrases = [(cluster, text) for cluster, texts in self.book.phrases.items() for text in texts]
+    def _prior(self, detector: Detector) -> Prior | None:
+        """How common sounds are, told from their texts; None if no soundscape tells."""
+        known = [cluster for cluster in self.book.clusters if cluster in self.shares]
+        phrases = [(cluster, text) for cluster in known for text in self.book.phrases[cluster]]
+        if not phrases:
+            return None
         vectors = detector.caption_embeddings([text for _, text in phrases])
         return fit_prior(vectors, [cluster for cluster, _ in phrases], self.shares)
 

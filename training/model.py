@@ -119,6 +119,8 @@ class FlamModel(nn.Module):
         self, texts: Sequence[str], trust: Float[Tensor, " text"] | None = None
     ) -> Float[Tensor, "text dim"]:
         """Unit vectors of phrases or captions; `trust` as `TextEncoder.united` takes it."""
+        if not texts:  # as one of several processes may have; gradients of the others' pass through it all the same
+            return self.clip_logit.bias.expand(0, self.config.embed_dim)
         embedded: Tensor = self.text(texts, trust)
         return exact(embedded)
 

@@ -167,7 +167,8 @@ def _blocks(
     )
     for places, vectors in whole:
         start, _, step = places.indices(size)
-        for first in range(0, len(vectors), per_block):
+        # An empty one, too: its gradient's way back is that of the others', through every process
+        for first in range(0, max(len(vectors), 1), per_block):
             block = vectors[first : first + per_block]
             stop = start + (first + len(block)) * step
             yield block, slice(start + first * step, min(stop, size), step)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Prior = tuple[Float[np.ndarray, " dim"], float]  # weights of a text's vector, and a constant
 
@@ -22,22 +22,45 @@ _SECONDS = 0.5  # as if every sound had been heard this much more: one that neve
 def shares_of_time(rows: pa.Table) -> dict[str, float]:
     """The share of time in which each cluster sounds, of soundscapes that list all of their sounds if there are any.
 
+    Events of a cluster that sound at once count once; what sounds in no such soundscape has no share.
+
     Args:
         rows: of a table of soundscapes.
     """
     closed = rows.filter(pc.equal(rows["annotation"], "closed"))
     rows = closed if closed.num_rows else rows
     total = pc.sum(rows["duration"]).as_py() or 0.0
-    events = rows["events"].combine_chunks().flatten()
+    listed = rows["events"].combine_chunks()
+    events = listed.flatten()
     activity = pc.struct_field(events, "activity")
-    stretches = activity.flatten()
-    seconds = pc.subtract(pc.struct_field(stretches, "offset"), pc.struct_field(stretches, "onset")).to_numpy()
     event_of = pc.list_parent_indices(activity).to_numpy()
     clusters = pc.struct_field(events, "cluster").dictionary_encode()
     cluster_of = clusters.indices.to_numpy()[event_of]
-    sums = np.bincount(cluster_of, weights=seconds, minlength=len(clusters.dictionary))
+    soundscape_of = pc.list_parent_indices(listed).to_numpy()[event_of]
+    stretches = activity.flatten()
+    onsets, offsets = (pc.struct_field(stretches, name).to_numpy() for name in ("onset", "offset"))
+    sums = np.bincount(
+        cluster_of, weights=_alone(onsets, offsets, cluster_of, soundscape_of), minlength=len(clusters.dictionary)
+    )
     names = clusters.dictionary.to_pylist()
     return {name: (sum_ + _SECONDS) / (total + 2 * _SECONDS) for name, sum_ in zip(names, sums.tolist(), strict=True)}
+
+
+def _alone(
+    onsets: Float[np.ndarray, " stretch"],
+    offsets: Float[np.ndarray, " stretch"],
+    clusters: Int[np.ndarray, " stretch"],
+    soundscapes: Int[np.ndarray, " stretch"],
+) -> Float[np.ndarray, " stretch"]:
+    """Seconds of each stretch after those of its cluster and soundscape that begin before it."""
+    order = np.lexsort((onsets, clusters, soundscapes))
+    begins = (np.diff(soundscapes[order], prepend=-1) != 0) | (np.diff(clusters[order], prepend=-1) != 0)
+    group = np.cumsum(begins) * (offsets.max(initial=0.0) + 1.0)  # one after another, so that no two groups overlap
+    start, end = onsets[order] + group, offsets[order] + group
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(end)[:-1]]) if len(end) else end
+    seconds = np.empty(len(onsets))
+    seconds[order] = np.clip(end - np.maximum(start, before), 0.0, None)
+    return seconds
 
 
 def coverage(rows: pa.Table) -> float:
