@@ -470,11 +470,11 @@ def train(  # noqa: PLR0913 - as above
     trust_remote_code: TrustRemoteCode = False,
     steps: Annotated[int | None, typer.Option(min=0, help="Optimizer steps, 650; 0 leaves an untrained model.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Soundscapes a step, 32.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=1e-9, help="At its highest, 0.001.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-9, max=10, help="At its highest, 0.001.")] = None,
     online: Annotated[
         bool, typer.Option("--online", help="From the second epoch on, fresh soundscapes of the dataset's recipe.")
     ] = False,
-    weight: Annotated[list[float] | None, typer.Option(min=1e-3, help="One for each DATA: its share.")] = None,
+    weight: Annotated[list[float] | None, typer.Option(min=1e-3, max=1e3, help="One for each DATA: its share.")] = None,
     captions: Annotated[
         str | None,
         typer.Option(help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse."),
@@ -486,9 +486,9 @@ def train(  # noqa: PLR0913 - as above
         int | None, typer.Option(min=1, help="Stop after so many validations without a better one.")
     ] = None,
     masked_weight: Annotated[
-        float | None, typer.Option(help="In the loss, of labels that other sounds hide: 0 to 1; 1.")
+        float | None, typer.Option(min=0, max=1, help="In the loss, of labels that other sounds hide: 0 to 1; 1.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of all random draws, 0.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Of all random draws, 0.")] = None,
     show_recipe: Annotated[  # noqa: ARG001 - its callback ends the program
         str | None,
         typer.Option(
@@ -506,7 +506,7 @@ def train(  # noqa: PLR0913 - as above
 
     Started by torchrun, several processes share the run (docs/model.md).
     """
-    from training.loop import Data
+    from training.loop import Data, read_log
     from training.loop import train as fit
     from training.plots import plot_training
     from training.recipe import load_config
@@ -544,8 +544,7 @@ def train(  # noqa: PLR0913 - as above
     report = fit(datasets, out, config, init=init, device=device)
     if not report.is_main:
         return
-    rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
-    if rows:
+    if rows := read_log(out / "metrics.jsonl"):
         plot_training(out / "training.png", rows)
     measured = {
         name: value

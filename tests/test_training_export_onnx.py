@@ -76,6 +76,17 @@ def test_text_vectors_are_the_models(exported, texts: list[str]) -> None:
     np.testing.assert_allclose(found, torch.stack(detector.embed_phrases(texts)).numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("level", [0.0, 1e-6, 1e-4])
+def test_silence_and_next_to_silence_are_heard_alike(exported, level: float, tmp_path: Path) -> None:
+    detector, out = exported
+    samples = (level * np.random.default_rng(0).standard_normal(640 * 25)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
+    texts = np.array([json.loads((out / "phrases.json").read_text())["phrases"]["rain"]], np.float32)
+    session = onnxruntime.InferenceSession(out / "audio.onnx")
+    probabilities, _ = session.run(None, {"waveform": samples[None], "texts": texts})
+    np.testing.assert_allclose(probabilities, detector.activations(tmp_path / "a.wav", ["rain"]), atol=1e-4)
+
+
 def test_the_spectrogram_without_complex_numbers_is_the_same() -> None:
     mel = LogMel(sample_rate=16_000, num_mels=64, fft_samples=512, hop_samples=160)
     waveforms = 0.1 * torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))

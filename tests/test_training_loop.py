@@ -2,6 +2,7 @@ import dataclasses
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from training.checkpoint import load_tensors
 from training.config import ModelConfig, TrainConfig
 from training.data import Batch
 from training.detect import Detector
-from training.loop import train
+from training.loop import Data, train
 from training.model import FlamModel
 from training.objective import Part
 from training.validation import Validation
@@ -188,7 +189,12 @@ def test_a_run_begins_with_another_ones_model_on_new_labels(
     assert same(begun, load_tensors(tmp_path / "still" / "model" / "weights.safetensors")[0])
     report = train(folder.root, tmp_path / "second", SHORT, init=tmp_path / "first")
     assert report.steps == 6
-    assert "new_hiss" in Detector.load(tmp_path / "second").card.trained_clusters
+    card = Detector.load(tmp_path / "second").card
+    assert {"new_hiss", "hiss"} <= set(card.trained_clusters)  # the first run's labels are no unheard ones
+    assert {"new hiss", "hiss"} <= set(card.trained_phrases)
+    told = json.loads((tmp_path / "second" / "model" / "training.json").read_text())
+    assert [one["soundscapes"] for one in told["before"] + told["data"]] == [20, 6]
+    assert (tmp_path / "second" / "model" / "README.md").read_text().count("| template |") == 2
     with pytest.raises(FlamError, match=r"config.json says init"):
         train(folder.root, tmp_path / "second", SHORT)
     other = SHORT.model_copy(update={"model": TINY.model_copy(update={"width": 32})})
@@ -260,6 +266,71 @@ def test_zero_steps_leave_an_untrained_model(toy_dataset: DatasetFolder, tmp_pat
     assert "auroc_all" in again.best
     found = Detector.load(tmp_path / "run").activations(next((toy_dataset.root / "audio").rglob("*.wav")), ["hiss"])
     assert found.shape == (100, 1)
+
+
+def test_a_set_that_lists_some_sounds_may_be_learned_from_beside_one_that_lists_all(
+    toy_dataset: DatasetFolder, tmp_path: Path
+) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=6, valid=0, test=0)
+    rows = [
+        dataclasses.replace(
+            row,
+            annotation="open",
+            events=[dataclasses.replace(event, cluster=f"new_{event.cluster}") for event in row.events],
+        )
+        for row in folder.soundscapes()
+    ]
+    write_rows(folder.soundscape_shard(0), rows, Soundscape)
+    table = [dataclasses.replace(row, cluster=f"new_{row.cluster}") for row in folder.phrases()]
+    write_rows(folder.phrases_path, table, Phrase)
+    report = train([Data(root=toy_dataset.root), Data(root=folder.root)], tmp_path / "run", SHORT)
+    assert {"hiss", "new_hiss"} <= set(Detector.load(tmp_path / "run").card.trained_clusters)
+    assert "auroc_all" in report.best
+    alone = train(folder.root, tmp_path / "alone", SHORT)
+    assert "score" not in alone.best
+
+
+@pytest.mark.parametrize("lost", ["", "config.json", "weights.safetensors"])
+def test_a_model_that_was_removed_is_written_again_from_the_best_step(
+    toy_dataset: DatasetFolder, tmp_path: Path, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = itertools.count()
+    monkeypatch.setattr(Validation, "score", lambda _: 1.0 / (1 + next(scores)))  # the first is the best
+    report = train(toy_dataset.root, tmp_path / "run", SHORT)
+    log = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert report.best["step"] == 3
+    model = tmp_path / "run" / "model"
+    before = (model / "weights.safetensors").read_bytes()
+    if lost:
+        (model / lost).unlink()
+    else:
+        shutil.rmtree(model)
+    again = train(toy_dataset.root, tmp_path / "run", SHORT)
+    assert again.best["step"] == 3
+    assert again.steps == 6
+    assert (model / "weights.safetensors").read_bytes() == before
+    assert (model / "config.json").exists()
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == log
+
+
+def test_a_log_that_something_else_wrote_into_does_not_stop_a_run(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
+    train(toy_dataset.root, tmp_path / "run", SHORT)
+    log = tmp_path / "run" / "metrics.jsonl"
+    rows = log.read_bytes()
+    log.write_bytes(rows + b'garbage}\n{}\n[1]\n\xff\xfe\n{"step": "x"}\n{"st')
+    train(toy_dataset.root, tmp_path / "run", SHORT)
+    assert log.read_bytes() == rows
+
+
+def test_a_clip_is_at_least_two_frames_long(tmp_path: Path) -> None:
+    assert loop._sampler(SHORT, longest=0.03).clip_duration == pytest.approx(0.08)
+
+
+def test_fresh_soundscapes_have_no_other_captions_than_templates(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
+    config = SHORT.model_copy(update={"online": True, "caption_set": "qwen3"})
+    data = Data(root=toy_dataset.root, fresh=lambda number: pytest.fail(f"{number} was made"))
+    with pytest.raises(FlamError, match=r"described by templates, not as 'qwen3'"):
+        train([data], tmp_path / "run", config)
 
 
 def test_a_finished_run_is_not_trained_again(toy_dataset: DatasetFolder, tmp_path: Path) -> None:

@@ -29,6 +29,12 @@ def test_shares_are_of_the_time_of_soundscapes_that_list_everything() -> None:
     assert found == pytest.approx({"dog": 2.0 / 10, "cat": 2.5 / 10})  # half a second more, of one second more
 
 
+def test_sounds_of_a_cluster_at_once_count_once() -> None:
+    there = [("dog", 0, 2), ("cat", 1, 3), ("dog", 1, 3), ("dog", 1.5, 2), ("dog", 4, 4.5)]
+    found = shares_of_time(to_table([row("closed", *there), row("closed", ("dog", 0, 1))], Soundscape))
+    assert found == pytest.approx({"dog": (3 + 0.5 + 1 + 0.5) / 10, "cat": 2.5 / 10})
+
+
 def test_where_none_lists_everything_all_count() -> None:
     found = shares_of_time(to_table([row("open", ("cow", 0, 2)), row("open")], Soundscape))
     assert found == pytest.approx({"cow": 2.5 / 10})

@@ -16,9 +16,10 @@ from curation.caption import caption
 from curation.config import Recipe
 from curation.fresh import FreshSoundscapes
 from curation.simulate import simulate
+from manifests.captions import caption_shards
 from manifests.errors import FlamError
-from manifests.schema import Phrase
-from manifests.store import DatasetFolder, write_rows
+from manifests.schema import Caption, Phrase
+from manifests.store import DatasetFolder, read_rows, write_rows
 from training.data import make_batch
 from training.loop import Data, train
 from training.phrase_book import PhraseBook
@@ -178,3 +179,20 @@ def test_a_set_with_captions_alone_trains_and_is_mixed_with_others(tmp_path: Pat
     shutil.rmtree(weak.folder.root / "captions")
     with pytest.raises(FlamError, match="neither events nor captions"):
         train(weak.folder.root, tmp_path / "nothing", SHORT)
+
+
+def test_a_dataset_whose_share_would_be_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FlamError, match=r"1 would get less than one soundscape of 1000: give it more --weight"):
+        WeightedSets(sets=sets(tmp_path, 3, 7), weights=[1000.0, 0.1])
+
+
+def test_only_who_made_a_set_may_have_left_some_of_it_undescribed(tmp_path: Path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=3, valid=0, test=0)
+    (captions,) = [path.parent for path in caption_shards(folder, "template")]
+    rows = read_rows(captions / "00000.parquet", Caption)
+    write_rows(captions / "00000.parquet", rows[:1], Caption)
+    with pytest.raises(FlamError, match=r"2 soundscapes of .* have no caption in 'template'"):
+        SoundscapeSet(folder, "train", caption_set="template")
+    (captions / "captions.json").write_text('{"via": "import"}')
+    found = SoundscapeSet(folder, "train", caption_set="template").items([0, 1, 2], 0)
+    assert sorted(len(item.captions) for item in found) == [0, 0, 1]

@@ -73,7 +73,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             note = json.loads((file.metadata() or {}).get("note", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, note  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:
-        raise FlamError(f"{path} is damaged or no safetensors file ({error}); train again") from None
+        raise FlamError(f"{path} is damaged or no safetensors file ({error}); delete it and train again") from None
 
 
 class Checkpoints:
@@ -84,7 +84,7 @@ class Checkpoints:
         self.best = folder / "best.safetensors"
 
     def _by_step(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*.safetensors"), reverse=True)
+        return sorted(self.folder.glob("step-[0-9]*.safetensors"), reverse=True)
 
     def last(self) -> Path | None:
         """The newest; None if there is none."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -10,6 +10,7 @@ from manifests.errors import FlamError
 
 FORMAT_VERSION = 1
 AnyConfig = TypeVar("AnyConfig", bound="Strict")
+Share = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class Strict(BaseModel):
@@ -23,28 +24,30 @@ class ModelConfig(Strict):
 
     audio: str = "compact"  # or "yamnet"; or an encoder of transformers: a repository's name, or a folder
     audio_layers: int = Field(default=0, ge=-1)  # of a pretrained encoder, from the last, that learn; -1: everything
-    sample_rate: int = 16_000  # Hz
-    num_mels: int = 64
-    fft_samples: int = 512
-    mel_hop_samples: int = 160  # 10 ms
+    sample_rate: int = Field(default=16_000, ge=1000)  # Hz
+    num_mels: int = Field(default=64, ge=16)
+    fft_samples: int = Field(default=512, ge=16)
+    mel_hop_samples: int = Field(default=160, ge=1)  # 10 ms
     frame_mels: Literal[4, 16] = 4  # spectrogram hops from one output frame to the next: 40 or 160 ms
     channels: tuple[int, int, int, int] = (24, 64, 96, 128)  # of the convolutions, the last at half the bands and time
-    width: int = 160  # of the sequence layers
-    num_layers: int = 2
-    num_heads: int = 4
-    dropout: float = 0.15
-    embed_dim: int = 256  # of frames, clips, phrases and captions
+    width: int = Field(default=160, ge=1)  # of the sequence layers
+    num_layers: int = Field(default=2, ge=0)
+    num_heads: int = Field(default=4, ge=1)
+    dropout: float = Field(default=0.15, ge=0, le=0.9)
+    embed_dim: int = Field(default=256, ge=1)  # of frames, clips, phrases and captions
     heads: Literal["decoupled", "unified"] = "decoupled"  # of clips and frames: one each (FineLAP) or the same
     frame_scale: Literal["global", "text"] = "global"  # scale and bias of frame logits: FineLAP's, or FLAM's by text
     text: str = "wordllama"  # word vectors; "hash" for tests; or an encoder of transformers
     text_layers: int = Field(default=0, ge=-1)  # as audio_layers
     sound_kinds: Literal["1"] = "1"  # which table of training/kinds
-    kind_dropout: float = 0.3  # of the texts in training, whose kinds are left out
+    kind_dropout: float = Field(default=0.3, ge=0, le=1)  # of the texts in training, whose kinds are left out
 
     @model_validator(mode="after")
     def _fits(self) -> "ModelConfig":
         if self.width % self.num_heads or self.num_mels % 16:
             raise ValueError("width must be a multiple of num_heads, and num_mels of 16")
+        if self.mel_hop_samples > self.fft_samples:
+            raise ValueError("fft_samples must be at least mel_hop_samples, or sound between them is not heard")
         # oneDNN (torch 2.13) writes past the end of gradients, and the heap is lost: with 4 channels where a CPU has
         # AVX2 only; with AVX-512 in float32, with 8 of the first convolution, whose input has one
         if self.channels[0] < 16 or any(channels < 8 or channels % 8 for channels in self.channels):
@@ -78,23 +81,23 @@ class TrainConfig(Strict):
     """One training run."""
 
     model: ModelConfig = ModelConfig()
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
     steps: int = Field(default=650, ge=0)
     batch_size: int = Field(default=32, ge=1)
     micro_batch: int | None = Field(default=None, ge=1)  # clips in memory at once, of the batch; None: all
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
     num_phrases: int = Field(default=256, ge=1)  # asked of every clip in one step: those that sound, then others
     phrases_per_clip: int = Field(default=20, ge=0)  # FineLAP's N: how many of them count; 0: all, as in FLAM
-    negatives: dict[Literal["cluster", "in-batch", "random"], float] = {"cluster": 1.0}  # shares: training/negatives.py
-    max_gain_db: float = Field(default=6.0, ge=0)  # by which a soundscape is made louder or softer
+    negatives: dict[Literal["cluster", "in-batch", "random"], Share] = {"cluster": 1.0}  # shares: training/negatives.py
+    max_gain_db: float = Field(default=6.0, ge=0, le=60)  # by which a soundscape is made louder or softer
     exchange: Literal["gather", "ring"] = "gather"  # how several processes share the vectors of phrases
     online: bool = False  # soundscapes of the same recipe that the dataset does not hold, from the second epoch on
     mix_share: float = Field(default=0.2, ge=0, le=1)  # of the clips with a second soundscape mixed in
     learning_rate: float = Field(default=1e-3, gt=0)
     pretrained_learning_rate: float = Field(default=2e-5, gt=0)  # of what learns in pretrained encoders
     warmup_steps: int = Field(default=100, ge=1)
-    weight_decay: float = 0.05
-    ema_decay: float = 0.995  # of the weights that are validated and kept
+    weight_decay: float = Field(default=0.05, ge=0)
+    ema_decay: float = Field(default=0.995, ge=0, lt=1)  # of the weights that are validated and kept
     clip_loss: Literal["sigmoid", "infonce"] = "sigmoid"  # FineLAP's, or CLAP's and FLAM's
     # 1 : 100, where FineLAP has 1 : 1 and FLAM 1 : 200: the clip loss is a sum over the batch (docs/results.md)
     clip_weight: float = Field(default=0.2, ge=0)  # FineLAP's alpha
@@ -114,7 +117,7 @@ class TrainConfig(Strict):
     def _fits(self) -> "TrainConfig":
         if self.prior_weight and self.model.frame_scale != "text":
             raise ValueError("a prior_weight needs frame_scale = text: only then has a phrase a bias of its own")
-        if min(self.negatives.values(), default=-1.0) < 0 or not sum(self.negatives.values()):
+        if not sum(self.negatives.values()):
             raise ValueError("negatives must name at least one kind, with a share above 0")
         return self
 

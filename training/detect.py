@@ -73,6 +73,11 @@ class Detector:
         model, card = load_model(Path(run))
         return cls(model, card, device=device, unbiased=unbiased)
 
+    @property
+    def threshold(self) -> float:
+        """Where detections are cut if nothing else is said: the best on validation data."""
+        return 0.5 if self.unbiased else self.card.threshold
+
     def detect(
         self, source: Source | str, phrases: Sequence[str], *, threshold: float | None = None
     ) -> list[Detection]:
@@ -81,7 +86,7 @@ class Detector:
         Gaps are bridged and short spans left out as was best there. Sorted by onset. Raises FlamError for a file that
         cannot be read, an empty phrase, or a threshold outside [0, 1).
         """
-        limit = (0.5 if self.unbiased else self.card.threshold) if threshold is None else threshold
+        limit = self.threshold if threshold is None else threshold
         if not 0.0 <= limit < 1.0:
             raise FlamError(f"threshold {limit:g} is not in [0, 1): give a probability, such as 0.5")
         if not phrases:

@@ -21,7 +21,7 @@ from training.checkpoint import Checkpoints, ModelCard, device_of, digest_of, lo
 from training.config import TrainConfig
 from training.data import Sampler, batches
 from training.detect import Detector
-from training.model_card import write_card
+from training.model_card import Start, write_card
 from training.negatives import Negatives
 from training.objective import AUGMENT
 from training.phrase_book import PhraseBook
@@ -77,7 +77,7 @@ def train(
     sounding = sources.clusters()
     book = PhraseBook(tables, sounding, load_kinds(config.model.sound_kinds))
     _check_something_is_told(sources, sounding, book)
-    start = None if init is None else load_model(init)[0]
+    start, known = (None, None) if init is None else load_model(init)
     if start is not None and start.config != config.model:
         raise FlamError(f"{init} holds a model of other settings than the recipe's [model]; leave these out")
     device = parallel.device_name(device)
@@ -105,7 +105,7 @@ def train(
         )
         if not parallel.rank() and not begun_before:
             keep_settings(trainer.model, out / "model")
-        run = _Run(out, trainer, book, sources)
+        run = _Run(out, trainer, book, sources, None if known is None or init is None else Start(card=known, run=init))
         run.restore()
         run.learn()
     return TrainReport(
@@ -141,14 +141,31 @@ def _opened(data: Data, config: TrainConfig) -> SoundscapeSet:
     if captions is None:
         there = folder.caption_sets()
         captions = "template" if "template" in there else ",".join(there) or None
+    if config.online and captions not in (None, "template"):
+        raise FlamError(
+            f"fresh soundscapes are described by templates, not as {captions!r}: leave --online or that out"
+        )
     return SoundscapeSet(folder, "train", caption_set=captions, fresh=data.fresh if config.online else None)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl; a line that is no row, as of a write that was cut, is left out."""
+    rows = []
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                rows.append(row)
+    return rows
 
 
 class _Run:
     """A run's folder: its log, its checkpoints, and which step was best so far. Of several processes, 0 writes."""
 
-    def __init__(self, out: Path, trainer: Trainer, book: PhraseBook, sources: WeightedSets) -> None:
-        self.out, self.trainer, self.book, self.sources = out, trainer, book, sources
+    def __init__(
+        self, out: Path, trainer: Trainer, book: PhraseBook, sources: WeightedSets, start: Start | None
+    ) -> None:
+        self.out, self.trainer, self.book, self.sources, self.start = out, trainer, book, sources, start
         self.shares = shares_of_time(pa.concat_tables([source.rows for source in sources.sets]))
         self.best: dict[str, Any] = {}
         self.worse = 0  # validations since the best
@@ -165,18 +182,18 @@ class _Run:
         self.resumed = self.trainer.step
         if parallel.rank():
             return
-        rows = self.log.read_text("utf-8").splitlines() if self.log.exists() else []
         with replacing(self.log) as temporary:
-            kept = [row for row in rows if row.endswith("}") and json.loads(row)["step"] <= self.trainer.step]
-            temporary.write_text("".join(f"{row}\n" for row in kept), "utf-8")
+            kept = [row for row in read_log(self.log) if row["step"] <= self.trainer.step]
+            temporary.write_text("".join(f"{json.dumps(row)}\n" for row in kept), "utf-8")
 
     def learn(self) -> None:
         """Every step that is left; saves now and then, and validates at milestones."""
         config, trainer = self.trainer.config, self.trainer
         if self._is_over():  # finished before, or asked for an untrained model
-            if self.checkpoints.last() is None or not (self.out / "model" / "config.json").exists():
+            if self.checkpoints.last() is None:
                 self._validate()
                 self._save()
+            self._keep_model()
             return
         sampler = _sampler(config, self.sources.longest())
         steps = range(trainer.step, config.steps)
@@ -203,6 +220,17 @@ class _Run:
                     clock = time.monotonic() - self.seconds
                 if milestone or trainer.step % _SAVE_EVERY == 0:
                     self._save()
+        self._keep_model()
+
+    def _keep_model(self) -> None:
+        """Write RUN/model anew if somebody removed a part of it since the best step."""
+        there = all((self.out / "model" / name).exists() for name in ("config.json", "weights.safetensors"))
+        if there or parallel.rank() or not self.checkpoints.best.exists():
+            return
+        self.trainer.restore(self.checkpoints.best)
+        self.best = {}
+        self._measure()
+        self.restore()
 
     def _is_over(self) -> bool:
         """Whether all steps are done, or as many validations as `patience` says were no better than the best."""
@@ -218,18 +246,21 @@ class _Run:
     def _validate(self) -> None:
         """Measure the averaged weights; the best so far become the run's model."""
         began = time.monotonic()
-        if not parallel.rank():
-            self._measure()
+        if not parallel.rank() and (measured := self._measure()):
+            self._append({"step": self.trainer.step, **measured})
         self.worse = int(
             parallel.total(torch.tensor(0 if parallel.rank() else self.worse, device=self.trainer.device))
         )  # and all wait for it
         self.seconds += time.monotonic() - began
 
-    def _measure(self) -> None:
+    def _measure(self) -> dict[str, Any]:
+        """What was measured; the model is written if it is the best so far."""
+        known = self.start and self.start.card
+        learned = {text for texts in self.book.phrases.values() for text in texts}
         card = ModelCard(
             model=self.trainer.config.model,
-            trained_clusters=tuple(self.book.clusters),
-            trained_phrases=tuple(sorted({text for texts in self.book.phrases.values() for text in texts})),
+            trained_clusters=tuple(sorted({*self.book.clusters, *(known.trained_clusters if known else ())})),
+            trained_phrases=tuple(sorted({*learned, *(known.trained_phrases if known else ())})),
             threshold=0.5,
             word_trust=self.trainer.config.word_trust,
         )
@@ -241,16 +272,16 @@ class _Run:
             card = card.model_copy(
                 update={name: getattr(found, name) for name in asdict(found) if name in ModelCard.model_fields}
             )
-            self._append({"step": self.trainer.step, **found.measured()})
+        values = {} if found is None else found.measured()
         score = None if found is None else found.score()
         self.worse += 1
         if score is None or score >= self.best.get("score", -1.0):
             self.worse = 0
-            values = {} if found is None else {"score": score, **found.measured()}
-            self.best = {"step": self.trainer.step, **values}
-            write_card(self.out / "model", card, self.trainer.config, self.sources.sets, self.best)
+            self.best = {"step": self.trainer.step, **({} if score is None else {"score": score}), **values}
+            write_card(self.out / "model", card, self.trainer.config, self.sources.sets, self.best, self.start)
             save_model(self.out, self.trainer.average, card)
             self.trainer.save(self.checkpoints.best, {"best": self.best, "worse": 0, "seconds": self.seconds})
+        return values
 
     def _prior(self, detector: Detector) -> Prior | None:
         """How common sounds are, told from their texts; None if no soundscape tells."""
@@ -300,8 +331,8 @@ def _sampler(config: TrainConfig, longest: float) -> Sampler:
     duration = min(config.clip_duration, longest)  # shorter soundscapes are not padded to what none of them lasts
     return Sampler(
         batch_size=config.batch_size,
-        # a whole number of frames, for the encoder
-        clip_duration=num_frames(duration, config.model.hop) * config.model.hop,
+        # whole frames, for the encoder; of one alone, gradients in bfloat16 are what memory held before (torch 2.13)
+        clip_duration=max(num_frames(duration, config.model.hop), 2) * config.model.hop,
         sample_rate=config.model.sample_rate,
         hop=config.model.hop,
         seed=config.seed,

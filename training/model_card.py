@@ -1,6 +1,7 @@
 """RUN/model/README.md and training.json: what a model is, for whoever gets it without its run."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,27 @@ _MEASURED = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The run whose model another one began with."""
+
+    card: ModelCard
+    run: Path
+
+    def data(self) -> list[dict[str, Any]]:
+        """What it was trained on, as its training.json describes that; and what came before it."""
+        path = self.run / "model" / "training.json"
+        told = read_json(path) if path.exists() else {}
+        return [*told.get("before", []), *told.get("data", [])]
+
+
 def write_card(
-    model: Path, card: ModelCard, config: TrainConfig, sources: Sequence[SoundscapeSet], best: Mapping[str, Any]
+    model: Path,
+    card: ModelCard,
+    config: TrainConfig,
+    sources: Sequence[SoundscapeSet],
+    best: Mapping[str, Any],
+    start: Start | None = None,
 ) -> None:
     """Write both files beside the weights.
 
@@ -29,13 +49,16 @@ def write_card(
         config: how it was trained.
         sources: what it was trained on.
         best: what was measured on validation data, and at which step.
+        start: the run that it began with.
     """
     data = [_described(source) for source in sources]
+    before = start.data() if start else []
     write_json(
-        model / "training.json", {"config": config.model_dump(mode="json"), "data": data, "measured": dict(best)}
+        model / "training.json",
+        {"config": config.model_dump(mode="json"), "data": data, "before": before, "measured": dict(best)},
     )
     with replacing(model / "README.md") as temporary:
-        temporary.write_text("\n".join(_lines(card, config, data, best)) + "\n", "utf-8")
+        temporary.write_text("\n".join(_lines(card, config, [*before, *data], best)) + "\n", "utf-8")
 
 
 def _described(source: SoundscapeSet) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def plot_file(
         activations=detector.activations(recording, phrases),
         phrases=phrases,
         hop=detector.hop,
-        threshold=detector.card.threshold if threshold is None else threshold,
+        threshold=detector.threshold if threshold is None else threshold,
         post=detector.card.post_processing,
         truth=truth,
     )

@@ -15,7 +15,7 @@ from manifests.audio import Source
 from manifests.captions import caption_shards, caption_texts
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, Split, from_table
-from manifests.store import DatasetFolder, read_table
+from manifests.store import DatasetFolder, read_json, read_table
 
 _BLOCK = 1000  # positions, in each of which a dataset has its share: weights are met to a thousandth
 
@@ -74,7 +74,9 @@ class SoundscapeSet:
             for place, index, row in zip(kept, indices, rows, strict=True)
         }
         if self.fresh is not None:
-            found |= {place: Item(*self.fresh(self.num_all + place - size)) for place in places if place >= size}
+            for place in (place for place in places if place >= size):
+                row, audio, captions = self.fresh(self.num_all + place - size)
+                found[place] = Item(row, audio, captions if self.caption_set else [])
         return [found[place] for place in places]
 
     def clusters(self) -> set[str]:
@@ -102,12 +104,19 @@ class SoundscapeSet:
         texts: dict[str, list[str]] = {}
         for soundscape_id, text in caption_texts(self.folder, self.caption_set):
             texts.setdefault(soundscape_id, []).append(text)
-        if missing := [soundscape_id for soundscape_id in ids if soundscape_id not in texts]:
+        missing = [soundscape_id for soundscape_id in ids if soundscape_id not in texts]
+        if missing and not self._captions_are_anothers():
             raise FlamError(
                 f"{len(missing)} soundscapes of {self.folder.root} have no caption in {self.caption_set!r}, "
                 f"{missing[0]} first; run `flam-cli caption` again"
             )
-        return [texts[soundscape_id] for soundscape_id in ids]
+        return [texts.get(soundscape_id, []) for soundscape_id in ids]
+
+    def _captions_are_anothers(self) -> bool:
+        """Whether captions came with the dataset, whose makers may have described a part of it."""
+        folders = {path.parent for path in caption_shards(self.folder, self.caption_set or "")}
+        notes = [folder / "captions.json" for folder in folders]
+        return any(note.exists() and read_json(note).get("via") == "import" for note in notes)
 
 
 @functools.lru_cache(maxsize=8)
@@ -121,6 +130,13 @@ class WeightedSets:
 
     sets: Sequence[SoundscapeSet]
     weights: Sequence[float]  # any scale
+
+    def __post_init__(self) -> None:
+        """Raise FlamError for a share so small that it is none."""
+        shares = _shares(tuple(self.weights))
+        if not shares.all():
+            starved = self.sets[int(np.argmin(shares))].folder.root
+            raise FlamError(f"{starved} would get less than one soundscape of {_BLOCK}: give it more --weight")
 
     def items(self, first: int, stop: int, seed: int) -> list[tuple[int, Item]]:
         """Which dataset, and the soundscape, at positions `first` to `stop` of an endless sequence."""
@@ -148,13 +164,18 @@ class WeightedSets:
         return {name for source in self.sets for name in source.clusters()}
 
 
+def _shares(weights: tuple[float, ...]) -> Int[np.ndarray, " dataset"]:
+    """How many positions of a block each dataset has."""
+    ends = np.rint(np.cumsum(weights) / np.sum(weights) * _BLOCK).astype(int)
+    return np.diff(ends, prepend=0)
+
+
 @functools.lru_cache(maxsize=4)
 def _turns(
     weights: tuple[float, ...], seed: int, block: int
 ) -> tuple[Int[np.ndarray, " position"], Int[np.ndarray, " position"]]:
     """Of a block of positions: whose turn it is, and that dataset's place. Every block holds the same shares."""
-    ends = np.rint(np.cumsum(weights) / np.sum(weights) * _BLOCK).astype(int)
-    counts = np.diff(ends, prepend=0)
+    counts = _shares(weights)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3, block)))
     turns = rng.permutation(np.repeat(np.arange(len(weights)), counts))
     places = np.zeros(_BLOCK, dtype=int)
