@@ -470,7 +470,7 @@ def train(  # noqa: PLR0913 - as above
     trust_remote_code: TrustRemoteCode = False,
     steps: Annotated[int | None, typer.Option(min=0, help="Optimizer steps, 650; 0 leaves an untrained model.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Soundscapes a step, 32.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=1e-9, max=10, help="At its highest, 0.001.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-9, max=10, help="At its highest, 0.002.")] = None,
     online: Annotated[
         bool, typer.Option("--online", help="From the second epoch on, fresh soundscapes of the dataset's recipe.")
     ] = False,

@@ -39,7 +39,7 @@ from training.loop import Data, train
 from training.recipe import load_config
 
 RUNS = Path(__file__).with_name("ablations") / "runs.jsonl"
-STEPS = 400
+STEPS = 300
 FIRST = "8c90b6c"  # the last commit whose trainer was the first one
 
 
@@ -84,11 +84,13 @@ ARMS = {
     "in-batch": Arm(title="negatives in-batch", settings={"negatives": {"in-batch": 1.0}}),
     "random": Arm(title="negatives at random", settings={"negatives": {"random": 1.0}}),
     "half": Arm(title="half by cluster, half in-batch", settings={"negatives": {"cluster": 0.5, "in-batch": 0.5}}),
+    "mixed": Arm(title="a second soundscape mixed into a fifth", settings={"mix_share": 0.2}),
+    "no-trust": Arm(title="every word trusted alike", settings={"word_trust": 0.0}),
     "unified": Arm(title="one head for clips and frames", model={"heads": "unified"}),
     "160-ms": Arm(title="frames of 160 ms", model={"hop_ms": 160}),
     "small": Arm(title="small", model={"size": "small"}),
     "large": Arm(title="large", model={"size": "large"}),
-    "fresh-2k": Arm(title="2,000 fresh soundscapes", settings={"steps": 62, "online": True}),
+    "fresh-2k": Arm(title="2,000 fresh soundscapes", settings={"steps": 62, "warmup_steps": 20, "online": True}),
     "fresh-10k": Arm(title="10,000 fresh soundscapes", settings={"steps": 312, "online": True}, beside="fresh-2k"),
     "fresh-50k": Arm(title="50,000 fresh soundscapes", settings={"steps": 1562, "online": True}, beside="fresh-10k"),
     "online": Arm(title="fresh soundscapes, as many steps", settings={"online": True}),

@@ -33,7 +33,7 @@ class ModelConfig(Strict):
     width: int = Field(default=160, ge=1)  # of the sequence layers
     num_layers: int = Field(default=2, ge=0)
     num_heads: int = Field(default=4, ge=1)
-    dropout: float = Field(default=0.15, ge=0, le=0.9)
+    dropout: float = Field(default=0.05, ge=0, le=0.9)
     embed_dim: int = Field(default=256, ge=1)  # of frames, clips, phrases and captions
     heads: Literal["decoupled", "unified"] = "decoupled"  # of clips and frames: one each (FineLAP) or the same
     frame_scale: Literal["global", "text"] = "global"  # scale and bias of frame logits: FineLAP's, or FLAM's by text
@@ -92,8 +92,8 @@ class TrainConfig(Strict):
     max_gain_db: float = Field(default=6.0, ge=0, le=60)  # by which a soundscape is made louder or softer
     exchange: Literal["gather", "ring"] = "gather"  # how several processes share the vectors of phrases
     online: bool = False  # soundscapes of the same recipe that the dataset does not hold, from the second epoch on
-    mix_share: float = Field(default=0.2, ge=0, le=1)  # of the clips with a second soundscape mixed in
-    learning_rate: float = Field(default=1e-3, gt=0)
+    mix_share: float = Field(default=0.0, ge=0, le=1)  # of the clips with a second soundscape mixed in
+    learning_rate: float = Field(default=2e-3, gt=0)
     pretrained_learning_rate: float = Field(default=2e-5, gt=0)  # of what learns in pretrained encoders
     warmup_steps: int = Field(default=100, ge=1)
     weight_decay: float = Field(default=0.05, ge=0)
