@@ -214,7 +214,8 @@ class Trust(nn.Module):
     def __init__(self, words: TokenWords, trained: Sequence[str], power: float) -> None:
         super().__init__()
         self.words, self.power = words, power
-        self.register_buffer("trained", words.pooled(*words.prepare(trained)), persistent=False)
+        blocks = [words.pooled(*words.prepare(trained[i : i + 1000])) for i in range(0, len(trained), 1000)]
+        self.register_buffer("trained", torch.cat(blocks), persistent=False)
 
     trained: Tensor
 
