@@ -92,7 +92,7 @@ class Metric:
         if found is None:
             return None
         most = 1.0 if np.nanmax(self.replicates) <= 1 else np.inf
-        return Interval(low=max(found.low, 0.0), high=min(found.high, most))
+        return Interval(low=min(max(found.low, 0.0), most), high=min(max(found.high, 0.0), most))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -140,6 +140,8 @@ def test_an_interval_lies_around_the_value_though_replicates_are_biased():
     metric = Metric(value=0.98, replicates=np.minimum(replicates, 1.0))
     assert metric.interval.high == 1.0
     assert Metric(value=0.02, replicates=replicates).interval.low == 0.0
+    rare = Metric(value=0.0, replicates=np.array([0.0] * 99 + [0.5]))  # their mean is above all but one of them
+    assert (rare.interval.low, rare.interval.high) == (0.0, 0.0)
     assert Metric(value=300.0, replicates=replicates + 299.5).interval.high > 300.1
 
 
