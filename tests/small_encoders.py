@@ -1,9 +1,12 @@
 """Small encoders of transformers with random weights, saved as the real ones are."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from training.pretrained import _transformers
@@ -66,6 +69,75 @@ def wav2vec2(folder: Path) -> Path:
     )  # fmt: skip
     transformers.Wav2Vec2Model(config).save_pretrained(folder)
     transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False, do_normalize=False).save_pretrained(folder)
+    return folder
+
+
+_EAT_CONFIG = """
+from transformers import PretrainedConfig
+
+class EATConfig(PretrainedConfig):
+    model_type = "eat"
+
+    def __init__(self, embed_dim=768, depth=12, max_length=768, **others):
+        super().__init__(**others)
+        self.embed_dim, self.depth, self.max_length = embed_dim, depth, max_length
+"""
+_EAT_MODEL = """
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from .configuration_eat import EATConfig
+from .eat_layers import Layers
+
+class EATModel(PreTrainedModel):
+    config_class = EATConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.model = Layers(config)
+
+    def extract_features(self, x):
+        return self.model(x)
+"""
+_EAT_LAYERS = """
+import torch
+from torch import nn
+
+class Layers(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.patches = nn.Conv2d(1, config.embed_dim, 16, 16)
+        self.clip = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
+        self.blocks = nn.ModuleList(nn.Linear(config.embed_dim, config.embed_dim) for _ in range(config.depth))
+
+    def forward(self, mels):
+        hidden = self.patches(mels).flatten(2).transpose(1, 2)
+        hidden = torch.cat([self.clip.expand(len(hidden), -1, -1), hidden], dim=1)
+        for block in self.blocks:
+            hidden = hidden + torch.tanh(block(hidden))
+        return hidden
+"""
+
+
+def eat(folder: Path) -> Path:
+    """As EAT's repositories are: code of their own, and no settings of a feature extractor."""
+    torch.manual_seed(0)
+    folder.mkdir()
+    settings = {
+        "model_type": "eat",
+        "architectures": ["EATModel"],
+        "auto_map": {"AutoConfig": "configuration_eat.EATConfig", "AutoModel": "modeling_eat.EATModel"},
+        "embed_dim": 24,
+        "depth": 3,
+    }
+    (folder / "config.json").write_text(json.dumps(settings))
+    for name, code in (("configuration_eat", _EAT_CONFIG), ("modeling_eat", _EAT_MODEL), ("eat_layers", _EAT_LAYERS)):
+        (folder / f"{name}.py").write_text(code)
+    namespace: dict[str, Any] = {}
+    exec(_EAT_LAYERS, namespace)
+    layers = namespace["Layers"](SimpleNamespace(embed_dim=24, depth=3))
+    weights = {f"model.{name}": value for name, value in layers.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
 

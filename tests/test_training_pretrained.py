@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import cli
 from manifests.errors import FlamError
+from training import pretrained
 from training.config import ModelConfig, TrainConfig
 from training.detect import Detector
 from training.loop import train
@@ -23,6 +24,7 @@ from training.recipe import load_config
 AUDIO: dict[str, Callable[[Path], Path]] = {
     "ast": small_encoders.ast,
     "clap": small_encoders.clap,
+    "eat": small_encoders.eat,
     "pe_audio": small_encoders.pe_audio,
     "wav2vec2": small_encoders.wav2vec2,
 }
@@ -34,6 +36,12 @@ def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, make in {**AUDIO, "roberta": small_encoders.roberta}.items():
         make(root / name)
     return root
+
+
+@pytest.fixture(autouse=True)
+def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EAT has code of its own."""
+    monkeypatch.setattr(pretrained, "_trusted", True)
 
 
 def config_of(folder: Path, **settings: object) -> ModelConfig:
@@ -75,6 +83,25 @@ def test_a_click_changes_the_frames_at_its_time(name: str, encoders: Path) -> No
             )
         step = float(np.diff(centres).mean())
         assert abs(peak - at) <= step + 0.08, (peak, at)
+
+
+def test_code_of_a_repository_runs_only_on_a_users_word_and_goes_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small_encoders.eat(tmp_path / "eat")
+    data = make_toy_dataset(tmp_path / "data", train=6, valid=2, test=0).root
+    monkeypatch.setattr(pretrained, "_trusted", False)
+    with pytest.raises(FlamError, match="code of its own: give --trust-remote-code if you trust it"):
+        config_of(folder)
+    monkeypatch.setattr(pretrained, "_trusted", True)
+    train(data, tmp_path / "run", run_config(config_of(folder, audio_layers=1)))
+    file = next((data / "audio").rglob("*.wav"))
+    before = Detector.load(tmp_path / "run").activations(file, ["hiss"])
+    folder.rename(tmp_path / "elsewhere")
+    np.testing.assert_array_equal(Detector.load(tmp_path / "run").activations(file, ["hiss"]), before)
+    monkeypatch.setattr(pretrained, "_trusted", False)
+    with pytest.raises(FlamError, match="give --trust-remote-code"):
+        Detector.load(tmp_path / "run")
 
 
 def test_vectors_between_two_steps_are_mixed_by_distance() -> None:

@@ -6,6 +6,7 @@ its model is loaded without a network.
 
 import copy
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch.nn import functional
 
 from evaluation.yamnet import YamnetFeatures
 from manifests.errors import FlamError
+from manifests.store import read_json, write_json
 from training.audio_encoder import Augment, SequenceLayer
 from training.config import ModelConfig
 
@@ -234,11 +236,24 @@ def keep_settings(model: nn.Module, folder: Path) -> None:
     """Write what `folder` needs to make the encoders of a model again: settings, feature extractor, tokenizer."""
     for module in model.modules():
         if isinstance(module, PretrainedAudio):
-            module.settings.save_pretrained(folder / _AUDIO)
+            _keep_encoder(module.encoder, module.settings, folder / _AUDIO)
             module.extractor.save_pretrained(folder / _AUDIO)
         if isinstance(module, PretrainedText):
-            module.settings.save_pretrained(folder / _TEXT)
+            _keep_encoder(module.encoder, module.settings, folder / _TEXT)
             module.tokenizer.save_pretrained(folder / _TEXT)
+
+
+def _keep_encoder(encoder: nn.Module, settings: Any, folder: Path) -> None:
+    """Its settings, and the code that a repository brought, which they name there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings.to_json_file(folder / "config.json")  # save_pretrained would refuse EAT's, for a name that generators use
+    if type(encoder).__module__.startswith("transformers_modules."):
+        from transformers.dynamic_module_utils import custom_object_save
+
+        custom_object_save(encoder, str(folder))
+        content = read_json(folder / "config.json")
+        content["auto_map"] = {kind: name.rpartition("--")[2] for kind, name in content["auto_map"].items()}
+        write_json(folder / "config.json", content)
 
 
 def train_last_layers(encoder: nn.Module, number: int) -> bool:
@@ -275,6 +290,8 @@ def _transformers() -> Any:
             "transformers is not installed; in flam-cli's folder: "
             "pip install --constraint constraints.txt '.[pretrained]'"
         ) from None
+    if not hasattr(transformers.PreTrainedModel, "all_tied_weights_keys"):  # set by what code for version 4 leaves out
+        transformers.PreTrainedModel.all_tied_weights_keys = {}
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading weights: a second
     return transformers
 
@@ -294,19 +311,26 @@ def _encoder(name: str, folder: Path | None, kind: str, part: str) -> tuple[Any,
 
 
 def _extractor(name: str, folder: Path | None) -> Any:
-    return _loaded(_transformers().AutoFeatureExtractor, name if folder is None else str(folder / _AUDIO))
+    transformers = _transformers()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="At least one mel filter")  # of AST's 128, as it was trained
+        if folder is not None:
+            return _loaded(transformers.AutoFeatureExtractor, str(folder / _AUDIO))
+        if _loaded(transformers.AutoConfig, name).model_type == "eat":  # whose repositories do not say what it hears
+            return transformers.ASTFeatureExtractor()  # the same filter bank, length, mean and deviation
+        return _loaded(transformers.AutoFeatureExtractor, name)
 
 
 def _loaded(kind: Any, name: str) -> Any:
     try:
         return kind.from_pretrained(name, trust_remote_code=_trusted)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         said = str(error).split("\n")[0]
-        hint = (
-            "it has code of its own: give --trust-remote-code if you trust it"
-            if "trust_remote_code" in str(error)
-            else ("give the name of a repository that is in the cache or can be reached, or the path of a folder")
-        )
+        hint = "give the name of a repository that is in the cache or can be reached, or the path of a folder"
+        if "trust_remote_code" in str(error):
+            hint = "it has code of its own: give --trust-remote-code if you trust it"
+        elif isinstance(error, ImportError):
+            hint = "its code needs that: install it"
         raise FlamError(f"{name}: {said}; {hint}") from None
 
 
