@@ -70,7 +70,7 @@ def flam(title: str, model: Mapping[str, Any] | None = None, **settings: Any) ->
 
 ARMS = {
     "first": Arm(title="the first trainer", settings={"steps": 650}),
-    "as-long": Arm(title="the default, trained no longer", settings={"steps": 800}, beside="first"),
+    "as-long": Arm(title="the default, as many steps", settings={"steps": 650}, beside="first"),
     "base": Arm(title="FineLAP's objective: the default"),
     "no-clip": Arm(title="without the clip loss", settings={"clip_weight": 0.0}),
     "no-frame": Arm(title="without the frame loss", settings={"frame_weight": 0.0}),
