@@ -65,7 +65,7 @@ def test_a_run_leaves_model_checkpoints_and_log(toy_dataset: DatasetFolder, tmp_
 def test_a_run_killed_at_ten_random_steps_ends_in_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
     """An epoch is of 15 steps, and a checkpoint is written every 4: most kills are in the midst of one."""
     folder = make_toy_dataset(tmp_path / "data", train=60, valid=2, test=0)
-    config = TrainConfig(model=TINY, steps=200, batch_size=4, clip_duration=1.0, warmup_steps=2, evaluate_every=90)
+    config = TrainConfig(model=TINY, steps=100, batch_size=4, clip_duration=1.0, warmup_steps=2, evaluate_every=45)
     program = (
         "import sys; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
         "from training import loop; from training.config import TrainConfig\n"
@@ -78,7 +78,7 @@ def test_a_run_killed_at_ten_random_steps_ends_in_the_same_weights_bit_for_bit(t
         return subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL)
 
     assert run("whole").wait() == 0
-    moments = sorted(int(step) for step in np.random.default_rng().choice(np.arange(2, 190), 9, replace=False))
+    moments = sorted(int(step) for step in np.random.default_rng().choice(np.arange(2, 90), 9, replace=False))
     for wanted in [moments[0], moments[0] + 5, *moments[1:]]:  # twice in one epoch
         process = run("cut")
         wait_for_step(tmp_path / "cut" / "metrics.jsonl", wanted, process)
