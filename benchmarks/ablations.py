@@ -85,6 +85,7 @@ ARMS = {
     "random": Arm(title="negatives at random", settings={"negatives": {"random": 1.0}}),
     "half": Arm(title="half by cluster, half in-batch", settings={"negatives": {"cluster": 0.5, "in-batch": 0.5}}),
     "mixed": Arm(title="a second soundscape mixed into a fifth", settings={"mix_share": 0.2}),
+    "masked": Arm(title="two masks of the spectrogram", settings={"num_masks": 2}),
     "no-trust": Arm(title="every word trusted alike", settings={"word_trust": 0.0}),
     "unified": Arm(title="one head for clips and frames", model={"heads": "unified"}),
     "160-ms": Arm(title="frames of 160 ms", model={"hop_ms": 160}),

@@ -43,6 +43,7 @@ from curation.simulate import simulate
 from manifests import audio
 from manifests.frames import frame_labels
 from training import objective
+from training.augment import augment_of
 from training.config import TrainConfig, model_config
 from training.data import batches, make_batch
 from training.loop import Data, _opened, _sampler
@@ -167,6 +168,7 @@ class FineLapLoop:
     """FineLAP's design with the same model, optimizer and precision, from its description; one worker reads ahead."""
 
     def __init__(self, loop: Loop) -> None:
+        self.augment = augment_of(loop.trainer.config)
         self.source, self.book, self.trainer = loop.sources.sets[0], loop.book, loop.trainer
         self.config, self.hop = loop.config, loop.sampler.hop
         self.frames = loop.batch.labels.shape[2]
@@ -220,9 +222,9 @@ class FineLapLoop:
         """One step."""
         model = self.trainer.model.train()
         waveforms = torch.from_numpy(np.stack([samples for samples, _, _, _ in items]).astype(np.float32))
-        draws = torch.rand(len(items), objective.AUGMENT.num_draws)
+        draws = torch.rand(len(items), self.augment.num_draws)
         with torch.autocast("cpu", torch.bfloat16, enabled=objective.has_bf16(torch.device("cpu"))):
-            frames, clips = model.embed_audio(waveforms, lambda mels: objective.AUGMENT(mels, draws))
+            frames, clips = model.embed_audio(waveforms, lambda mels: self.augment(mels, draws))
         captions = model.embed_text([text for _, text, _, _ in items])
         clip = clip_sigmoid_loss(model.clip_logits(clips, captions), torch.eye(len(items), dtype=torch.bool)).mean
         losses = []

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
+from training.augment import augment_of
 from training.config import TrainConfig
 from training.data import Batch
-from training.objective import AUGMENT
 from training.trainer import Trainer
 
 
@@ -56,7 +56,7 @@ def peak(size: int, phrases: int, micro: int | None) -> float:
     shown = torch.zeros(size, kinds, frames, dtype=torch.bool)
     batch = Batch(
         waveforms=0.1 * torch.randn(size, 160_000),
-        draws=torch.rand(size, AUGMENT.num_draws),
+        draws=torch.rand(size, augment_of(TrainConfig()).num_draws),
         phrases=[f"sound number {place}" for place in range(number)],
         labels=labels,
         known=known,

@@ -12,6 +12,7 @@ from torch import nn
 
 from manifests.errors import FlamError
 from training import objective
+from training.augment import augment_of
 from training.batch_norm import BatchNorm1d, BatchNorm2d
 from training.config import ModelConfig, TrainConfig, model_config
 from training.data import Batch, make_batch
@@ -85,7 +86,7 @@ def test_the_gradient_taken_block_by_block_is_autograds(config: TrainConfig, bat
     model = model_of(only)
     found = gradients(model, batch, only)
     model.zero_grad()
-    frames, _ = objective.embed_clips(model, batch, None)
+    frames, _ = objective.embed_clips(model, batch, PLAIN)
     logits = model.frame_logits(frames, model.embed_text(batch.phrases))
     loss = frame_loss(logits, batch.labels, batch.known * batch.weights[:, :, None]).mean
     (only.frame_weight * loss).backward()
@@ -111,7 +112,7 @@ def test_running_statistics_see_each_part_once(batch: Batch) -> None:
     expected = model_of(config)
     with torch.no_grad():
         for part in (slice(0, 3), slice(3, 6)):
-            expected.embed_audio(batch.waveforms[part], functools.partial(objective.AUGMENT, draws=batch.draws[part]))
+            expected.embed_audio(batch.waveforms[part], functools.partial(augment_of(config), draws=batch.draws[part]))
     for name, value in expected.named_buffers():
         if "running" in name or "tracked" in name:
             assert torch.equal(value, dict(model.named_buffers())[name]), name
@@ -121,7 +122,7 @@ def test_flams_frame_loss_is_that_of_a_slow_loop(batch: Batch) -> None:
     model = model_of(AS_FLAM)
     with torch.no_grad():
         found = step_losses(model, batch, AS_FLAM)["frame"].own
-        frames, _ = objective.embed_clips(model, batch, None)
+        frames, _ = objective.embed_clips(model, batch, PLAIN)
         texts = model.embed_text(batch.phrases)
     for parameter in model.parameters():
         parameter.requires_grad_(False)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from training.config import TrainConfig
+
 _LN_PER_DB = 0.2302585  # natural logarithm of power per decibel
 _LEAST_POINTS, _MOST_POINTS = 3, 6  # of the equaliser's curve
 
@@ -18,7 +20,7 @@ class SpectrogramAugment:
     max_shift_mels: int = 3
     max_masked_mels: int = 8
     max_masked_frames: int = 24
-    num_masks: int = 2
+    num_masks: int = 0
 
     @property
     def num_draws(self) -> int:
@@ -55,6 +57,11 @@ class SpectrogramAugment:
         bands = _spans(draws[..., 0], draws[..., 1], self.max_masked_mels, mels.shape[1])
         frames = _spans(draws[..., 2], draws[..., 3], self.max_masked_frames, mels.shape[2])
         return bands[:, :, None] | frames[:, None, :]
+
+
+def augment_of(config: TrainConfig) -> SpectrogramAugment:
+    """That of a run."""
+    return SpectrogramAugment(num_masks=config.num_masks)
 
 
 def _whole(draws: Float[Tensor, "*any"], highest: int) -> Int[Tensor, "*any"]:

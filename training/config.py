@@ -93,6 +93,7 @@ class TrainConfig(Strict):
     exchange: Literal["gather", "ring"] = "gather"  # how several processes share the vectors of phrases
     online: bool = False  # soundscapes of the same recipe that the dataset does not hold, from the second epoch on
     mix_share: float = Field(default=0.0, ge=0, le=1)  # of the clips with a second soundscape mixed in
+    num_masks: int = Field(default=0, ge=0)  # of the spectrogram, each a band and a span (SpecAugment)
     learning_rate: float = Field(default=2e-3, gt=0)
     pretrained_learning_rate: float = Field(default=2e-5, gt=0)  # of what learns in pretrained encoders
     warmup_steps: int = Field(default=100, ge=1)

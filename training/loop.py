@@ -17,13 +17,13 @@ from manifests.frames import num_frames
 from manifests.progress import progress
 from manifests.store import DatasetFolder, Render, claim, locked, replacing
 from training import parallel
+from training.augment import augment_of
 from training.checkpoint import Checkpoints, ModelCard, device_of, digest_of, load_model, save_model
 from training.config import TrainConfig
 from training.data import Sampler, batches
 from training.detect import Detector
 from training.model_card import Start, write_card
 from training.negatives import Negatives
-from training.objective import AUGMENT
 from training.phrase_book import PhraseBook
 from training.pretrained import keep_settings
 from training.prior import Prior, coverage, fit_prior, shares_of_time
@@ -338,7 +338,7 @@ def _sampler(config: TrainConfig, longest: float) -> Sampler:
         seed=config.seed,
         mix_share=config.mix_share,
         max_gain_db=config.max_gain_db,
-        num_draws=AUGMENT.num_draws,
+        num_draws=augment_of(config).num_draws,
         negatives=Negatives(
             shares=config.negatives, per_clip=config.phrases_per_clip or None, num_phrases=config.num_phrases
         ),

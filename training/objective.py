@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from training import parallel
-from training.augment import SpectrogramAugment
+from training.augment import augment_of
 from training.batch_norm import statistics_kept
 from training.config import TrainConfig
 from training.data import Batch
@@ -19,8 +19,6 @@ from training.losses import Sum, clip_sigmoid_loss, frame_loss, infonce_loss, pr
 from training.model import FlamModel
 
 _CELLS = 4_000_000  # of (clip, phrase, frame) at once in the frame loss: more is counted in parts
-
-AUGMENT = SpectrogramAugment()
 
 
 class Part(NamedTuple):
@@ -32,7 +30,7 @@ class Part(NamedTuple):
 
 def step_losses(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str, Part]:
     """Each loss that has a weight, over the global batch; batch is on the model's device."""
-    frames, clips = embed_clips(model, batch, config.micro_batch)
+    frames, clips = embed_clips(model, batch, config)
     parts: dict[str, Part] = {}
     if config.clip_weight and batch.captions:
         own = model.embed_text(batch.captions[parallel.rank() :: parallel.world()])
@@ -53,17 +51,18 @@ def step_losses(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str
 
 
 def embed_clips(
-    model: FlamModel, batch: Batch, micro_batch: int | None
+    model: FlamModel, batch: Batch, config: TrainConfig
 ) -> tuple[Float[Tensor, "clip frame dim"], Float[Tensor, "clip dim"]]:
     """Frames and clips of a batch in training, in bfloat16 where that is fast.
 
     With `micro_batch` clips at a time, whose activations are forgotten and computed again going backwards: memory is
     that of so many clips, and the losses still see all of them.
     """
+    augment, micro_batch = augment_of(config), config.micro_batch
 
     def embed(waveforms: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(waveforms.device.type, torch.bfloat16, enabled=has_bf16(waveforms.device)):
-            return model.embed_audio(waveforms, functools.partial(AUGMENT, draws=draws))
+            return model.embed_audio(waveforms, functools.partial(augment, draws=draws))
 
     if micro_batch is None or micro_batch >= len(batch.waveforms):
         return embed(batch.waveforms, batch.draws)
