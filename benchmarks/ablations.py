@@ -2,7 +2,7 @@
 
     python benchmarks/ablations.py --out runs/ablations
 
-Uses the sets of benchmarks/model.py, trained without the ten held-out labels. An arm is the default, for 300 steps, with
+Uses the sets of benchmarks/model.py, trained without the ten held-out labels. An arm is the default, 300 steps, with
 one thing changed; `first` and `as-long` are the first trainer and the default as they are, 650 steps. A difference is
 the mean over seeds less that of the arm it is compared with, and its interval is over soundscapes, drawn alike for
 both. Runs are made two at a time, a core each. Finished runs are in ablations/runs.jsonl and are not made again: delete
