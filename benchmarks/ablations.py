@@ -190,7 +190,7 @@ def first(out: Path, data: Path, seed: int) -> dict[str, Any]:
         "test": str(out / "data-test"),
         "run": str(out / f"run-first-{seed}"),
         "known": sorted(clusters(data)[0]),
-        "config": {"seed": seed, "evaluate_every": TrainConfig().steps},
+        "config": {"seed": seed, "evaluate_every": ARMS["first"].settings["steps"], **ARMS["first"].settings},
     }
     program = [str(Path(__file__).with_name("earlier.py")), str(out / "checkout-first"), json.dumps(asked)]
     found: dict[str, Any] = json.loads(one_core(program))
