@@ -77,7 +77,10 @@ def train(
     sounding = sources.clusters()
     book = PhraseBook(tables, sounding, load_kinds(config.model.sound_kinds))
     _check_something_is_told(sources, sounding, book)
-    start, known = (None, None) if init is None else load_model(init)
+    start, before = None, None
+    if init is not None:
+        start, card = load_model(init)
+        before = Start(card=card, run=init)
     if start is not None and start.config != config.model:
         raise FlamError(f"{init} holds a model of other settings than the recipe's [model]; leave these out")
     device = parallel.device_name(device)
@@ -105,7 +108,7 @@ def train(
         )
         if not parallel.rank() and not begun_before:
             keep_settings(trainer.model, out / "model")
-        run = _Run(out, trainer, book, sources, None if known is None or init is None else Start(card=known, run=init))
+        run = _Run(out, trainer, book, sources, before)
         run.restore()
         run.learn()
     return TrainReport(
