@@ -39,6 +39,10 @@ def test_what_is_given_comes_before_the_file_and_the_file_before_the_default(tmp
         ("steps = ", r"mine.toml: Invalid value .*--show-recipe finelap"),
         ("prior_weight = 1.0", r"a prior_weight needs frame_scale = text"),
         ("negatives = { cluster = 0.0 }", r"negatives must name at least one kind"),
+        ('steps = "3"', r"mine.toml: steps: Input should be a valid integer"),
+        ("batch_size = true", r"mine.toml: batch_size: Input should be a valid integer"),
+        ("steps = 2026-01-01", r"mine.toml: steps: Input should be a valid integer"),
+        ("learning_rate = nan", r"mine.toml: learning_rate: Input should be a finite number"),
         ("[model]\nchannels = [7, 8, 8, 8]", r"mine.toml: model: channels must be multiples of 8"),
     ],
 )

@@ -1,5 +1,6 @@
 """What a run is made with. Typed and strict: a misspelt key is an error."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -124,9 +125,12 @@ class TrainConfig(Strict):
 
 
 def parse(config: type[AnyConfig], content: Any, path: Path) -> AnyConfig:
-    """A config from what a JSON file held; raises FlamError that names the file and the entry."""
-    try:
-        return config.model_validate(content)
+    """A config from what a JSON or TOML file held; raises FlamError that names the file and the entry.
+
+    "3" and true are no numbers.
+    """
+    try:  # as JSON, whose lists are taken for tuples where all else is strict
+        return config.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
