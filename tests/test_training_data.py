@@ -219,6 +219,24 @@ def test_while_something_of_no_known_kind_sounds_no_kind_is_known_to_be_absent(t
     assert batch.kind_known[:, 0][~others].any()
 
 
+def test_a_background_hides_its_kinds_and_those_of_its_ancestors_and_descendants(tmp_path) -> None:
+    """The background `mist` is of no known kind, and above `hiss`; nothing is told of noise, as of hiss itself."""
+    folder = make_toy_dataset(tmp_path / "data", train=8, valid=0, test=0)
+    rows = list(folder.soundscapes())
+    behind = dataclasses.replace(rows[0].background, cluster="mist", label="mist")
+    write_rows(folder.soundscape_shard(0), [dataclasses.replace(rows[0], background=behind), *rows[1:]], Soundscape)
+    table = [dataclasses.replace(row, ancestors=["mist"] if row.cluster == "hiss" else []) for row in folder.phrases()]
+    write_rows(folder.phrases_path, table, Phrase)
+    source, book = opened(folder)
+    batch = make_batch(source, book, dataclasses.replace(SAMPLER, batch_size=8), 0)
+    own = batch.soundscape_ids.index(rows[0].soundscape_id)
+    noise, hiss = KINDS.names.index("noise"), batch.phrases.index(book.phrases["hiss"][0])
+    for i in range(8):
+        assert bool(batch.kind_known[i, noise].all()) == bool(batch.known[i, hiss].all()) == (i != own)
+    others = [place for place, name in enumerate(KINDS.names) if name != "noise"]
+    assert batch.kind_known[:, others].all()
+
+
 def test_a_label_that_other_sounds_hide_is_marked_where_no_other_event_of_it_is_heard(tmp_path) -> None:
     folder = make_toy_dataset(tmp_path / "data", train=8, valid=0, test=0)
 

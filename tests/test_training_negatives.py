@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from test_training_data import KINDS
@@ -5,6 +7,7 @@ from test_training_data import KINDS
 from manifests.schema import Phrase
 from training.negatives import Column, Negatives, asked, phrase_weights
 from training.phrase_book import PhraseBook
+from training.sound_kinds import SoundKinds
 
 
 def phrase(text: str, cluster: str, *ancestors: str) -> Phrase:
@@ -93,7 +96,25 @@ def test_what_is_asked_follows_the_kinds_and_names_no_text_twice() -> None:
     assert {column.cluster for column in everything} == set("abcdefgh")
 
 
-def test_a_relation_of_a_sound_that_is_never_asked_counts_too() -> None:
-    book = PhraseBook([[phrase("x", "x", "a"), phrase("a", "a"), phrase("b", "b")]], {"a", "b"}, KINDS)
+@pytest.mark.parametrize(("asked", "unasked"), [(("a",), ("x", "a")), (("a", "x"), ("x",))])
+def test_a_relation_of_a_sound_that_is_never_asked_counts_too(asked: Sequence[str], unasked: Sequence[str]) -> None:
+    """Ancestor or descendant: of a background `water`, which is no event, a stream tells as little as the reverse."""
+    book = PhraseBook([[phrase("x", *unasked), phrase("a", *asked), phrase("b", "b")]], {"a", "b"}, KINDS)
     assert book.related({"x"}).tolist() == [True, False]
-    assert not book.related({"b"}).any()
+    assert book.related({"a", "b"}).tolist() == [False, False]
+
+
+def test_a_dataset_tells_that_a_kind_is_absent_if_it_has_labels_for_all_that_is_asked_of_it() -> None:
+    kinds = SoundKinds({"bell": frozenset({"chime", "gong"}), "pet": frozenset({"dog"}), "never": frozenset({"zap"})})
+    wide = [phrase(name, name) for name in ("chime", "gong", "dog")]
+    book = PhraseBook([wide, wide[1:]], {"chime", "gong", "dog"}, kinds)
+    assert kinds.names == ["bell", "never", "pet"]
+    assert book.annotated_kinds.tolist() == [[True, False, True], [False, False, True]]
+
+
+def test_a_sound_tells_nothing_of_the_kinds_of_its_ancestors_and_descendants() -> None:
+    kinds = SoundKinds({"animal": frozenset({"beast"}), "pet": frozenset({"dog"}), "rattle": frozenset({"keys"})})
+    book = PhraseBook([[phrase("dog", "dog", "beast"), phrase("beast", "beast")]], {"dog"}, kinds)
+    assert kinds.names == ["animal", "pet", "rattle"]
+    assert book.kinds_near("dog").tolist() == book.kinds_near("beast").tolist() == [True, True, False]
+    assert book.kinds_of("dog").tolist() == [False, True, False]

@@ -145,6 +145,7 @@ def test_a_dataset_tells_of_no_sound_that_it_has_no_label_for(tmp_path: Path) ->
     assert set(datasets) == {0, 1}
     for i, dataset in enumerate(datasets):
         assert bool(batch.known[i, hiss].all()) == (dataset == 0)
+        assert bool(batch.kind_known[i, KINDS.names.index("noise")].all()) == (dataset == 0)
         others = [k for k in range(len(batch.phrases)) if k != hiss]
         assert batch.known[i, others].all()
 

@@ -103,7 +103,7 @@ def make_batch(
     own = slice(rank, None, world)
     clips, truths = planned.clips[own], planned.truths[own]
     labels, known, masked = _targets(clips, truths, planned.columns, book, sampler)
-    kind_labels, kind_known = _kind_targets(truths, book, sampler)
+    kind_labels, kind_known = _kind_targets(clips, truths, book, sampler)
     num_samples = round(sampler.clip_duration * sampler.sample_rate)
     read = functools.cache(
         lambda take: samples_of(take, sampler.sample_rate)
@@ -186,20 +186,24 @@ def _targets(
 
 
 def _kind_targets(
-    truths: Sequence[Truth], book: PhraseBook, sampler: Sampler
+    clips: Sequence[tuple[Take, ...]], truths: Sequence[Truth], book: PhraseBook, sampler: Sampler
 ) -> tuple[Bool[np.ndarray, "clip kind frame"], Bool[np.ndarray, "clip kind frame"]]:
-    """A kind sounds where any of its members does. While something of no known kind sounds, no kind is known absent."""
+    """A kind sounds where any of its members does. While an event of no known kind sounds, no kind is known absent.
+
+    A background of no known kind leaves them known: it fills the clip, and a set whose backgrounds are all called
+    `street_3` would be left with nothing known to be absent.
+    """
     frames = num_frames(sampler.clip_duration, sampler.hop)
     labels = np.zeros((len(truths), book.num_kinds, frames), dtype=bool)
     known = np.zeros_like(labels)
-    for i, found in enumerate(truths):
-        known[i] = found.inside & found.closed
+    for i, (takes, found) in enumerate(zip(clips, truths, strict=True)):
+        annotated = np.logical_and.reduce([book.annotated_kinds[take.dataset] for take in takes])
+        known[i] = found.closed & annotated[:, None] & found.inside
         for cluster in found.unknown:
-            known[i, book.kinds_of(cluster)] = False
+            known[i, book.kinds_near(cluster)] = False
         for cluster, active in found.active.items():
-            kinds = book.kinds_of(cluster)
-            labels[i, kinds] |= active & found.inside
-            if not kinds.any():
-                known[i, :, active] = False
+            own = book.kinds_of(cluster)
+            labels[i, own] |= active & found.inside
+            known[i] &= ~((book.kinds_near(cluster) if own.any() else ~own)[:, None] & active)
         known[i] |= labels[i]
     return labels, known

@@ -33,28 +33,32 @@ class PhraseBook:
         self.clusters = sorted(self.phrases)
         self.column = {cluster: index for index, cluster in enumerate(self.clusters)}
         self.annotated = np.zeros((len(tables), len(self.clusters)), dtype=bool)  # by dataset
-        self._related = np.zeros((len(self.clusters), len(self.clusters)), dtype=bool)
+        self._kin: dict[str, set[str]] = {}
         for dataset, row in ((dataset, row) for dataset, table in enumerate(tables) for row in table):
-            column = self.column.get(row.cluster)
-            if column is None:
-                continue
-            self.annotated[dataset, column] = True
-            above = [self.column[name] for name in row.ancestors if name in self.column]
-            self._related[column, above] = self._related[above, column] = True
-        self._ancestors: dict[str, set[str]] = {}
-        for row in (row for table in tables for row in table):
-            self._ancestors.setdefault(row.cluster, set()).update(row.ancestors)
+            if row.cluster in self.column:
+                self.annotated[dataset, self.column[row.cluster]] = True
+            for above in row.ancestors:
+                self._kin.setdefault(row.cluster, set()).add(above)
+                self._kin.setdefault(above, set()).add(row.cluster)
+        # A dataset tells that a kind is absent if it has labels for all that is asked of this kind
+        members = np.array([self.kinds_of(name) for name in self.clusters], dtype=bool).reshape(-1, self.num_kinds)
+        missing: Bool[np.ndarray, "dataset kind"] = ~self.annotated @ members
+        self.annotated_kinds = members.any(axis=0) & ~missing  # by dataset
 
     def related(self, clusters: Collection[str]) -> Bool[np.ndarray, " cluster"]:
-        """The ancestors and descendants of these, of whose absence they tell nothing."""
+        """The ancestors and descendants of these, asked or not themselves, of whose absence they tell nothing."""
+        kin = set[str]().union(*(self._kin.get(name, ()) for name in clusters))
         found = np.zeros(len(self.clusters), dtype=bool)
-        for name in clusters:
-            if name in self.column:
-                found |= self._related[self.column[name]]
-            else:  # a sound that is never asked may have ancestors that are
-                found[[self.column[above] for above in self._ancestors.get(name, ()) if above in self.column]] = True
+        found[[self.column[name] for name in kin if name in self.column]] = True
         return found
 
     def kinds_of(self, cluster: str) -> Bool[np.ndarray, " kind"]:
         """The kinds that a cluster's labels name; none where no label is known or no word of it."""
         return self._kinds.get(cluster, np.zeros(self.num_kinds, dtype=bool))
+
+    def kinds_near(self, cluster: str) -> Bool[np.ndarray, " kind"]:
+        """Kinds of whose absence a cluster tells nothing: its own, its ancestors', its descendants'."""
+        found = self.kinds_of(cluster)
+        for name in self._kin.get(cluster, ()):
+            found = found | self.kinds_of(name)
+        return found
