@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -363,12 +363,22 @@ def claim(path: Path, content: dict[str, Any], *, differs: str, noted: dict[str,
         return
     found = read_json(path)
     wanted = json.loads(json.dumps(content))
-    for key in wanted:
-        if not isinstance(found, dict) or found.get(key) != wanted[key]:
-            there = found.get(key) if isinstance(found, dict) else found
-            raise FlamError(f"{path} says {key} = {_short(there)}, not {_short(wanted[key])}; {differs}")
+    if difference := _difference(found, wanted):
+        raise FlamError(f"{path} says {difference}; {differs}")
     if any(found.get(key) != value for key, value in (noted or {}).items()):
         write_json(path, {**found, **(noted or {})})
+
+
+def _difference(found: Any, wanted: Mapping[str, Any], within: str = "") -> str | None:
+    """The first wanted entry that is another, by its whole name."""
+    for key, value in wanted.items():
+        there = found.get(key) if isinstance(found, dict) else found
+        if there == value:
+            continue
+        if isinstance(there, dict) and isinstance(value, dict):
+            return _difference(there, value, f"{within}{key}.") or f"{within}{key} has other entries, too"
+        return f"{within}{key} = {_short(there)}, not {_short(value)}"
+    return None
 
 
 def _short(value: Any) -> str:

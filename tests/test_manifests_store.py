@@ -279,6 +279,15 @@ def test_a_folder_made_from_something_else_is_refused_naming_the_first_differenc
     claim(path, {"seed": 1, "recipe": (1, 2)}, differs="use another folder")
     with pytest.raises(FlamError, match="says seed = 1, not 2; use another folder"):
         claim(path, {"seed": 2, "recipe": (1, 3)}, differs="use another folder")
+    claim(tmp_path / "deep.json", {"model": {"text": "a", "width": 8, "size": {"n": 1}}}, differs="stop")
+    for model, said in (
+        ({"text": "a", "width": 9}, "says model.width = 8, not 9; stop"),
+        ({"text": "a", "width": 8, "size": {"n": 2}}, "says model.size.n = 1, not 2; stop"),
+        ({"text": "a", "width": 8}, "says model has other entries, too; stop"),
+        ({"depth": 1}, "says model.depth = null, not 1; stop"),
+    ):
+        with pytest.raises(FlamError, match=said):
+            claim(tmp_path / "deep.json", {"model": model}, differs="stop")
     path.write_text("[]")
     with pytest.raises(FlamError, match="use another folder"):
         claim(path, {"seed": 2}, differs="use another folder")

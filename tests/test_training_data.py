@@ -8,13 +8,14 @@ from conftest import TOY_SOUNDS, make_toy_dataset
 
 from manifests.errors import FlamError
 from manifests.frames import frame_labels
-from manifests.schema import Event, Phrase, Soundscape
+from manifests.schema import Event, Phrase, Soundscape, Stretch
 from manifests.store import DatasetFolder, read_rows, write_rows
+from training.clips import Take, truth, waveform
 from training.data import Sampler, batches, make_batch
 from training.negatives import Negatives
 from training.phrase_book import PhraseBook
 from training.sound_kinds import SoundKinds
-from training.soundscapes import SoundscapeSet, WeightedSets
+from training.soundscapes import Item, SoundscapeSet, WeightedSets
 
 NEGATIVES = Negatives(shares={"cluster": 1.0}, per_clip=20, num_phrases=8)
 SAMPLER = Sampler(
@@ -164,15 +165,47 @@ def test_a_file_that_is_shorter_than_its_row_is_never_silence_under_a_label(tmp_
         make_batch(*opened(folder), SAMPLER, 0)
 
 
-def test_a_longer_recording_is_cropped_with_its_labels_and_a_shorter_one_padded(toy_dataset: DatasetFolder) -> None:
+def test_a_longer_recording_is_cropped_with_its_labels_and_a_shorter_one_heard_again(
+    toy_dataset: DatasetFolder,
+) -> None:
     source, book = opened(toy_dataset)
     short = make_batch(source, book, dataclasses.replace(SAMPLER, clip_duration=2.0), 0)
     assert short.waveforms.shape == (6, 32_000)
     assert short.labels.shape[2] == 50
     long = make_batch(source, book, dataclasses.replace(SAMPLER, clip_duration=6.0), 0)
     assert long.waveforms.shape == (6, 96_000)
-    assert not long.known[:, :, 100:].any()
-    assert long.known[:, :, :100].all()
+    assert long.known.all()
+    assert torch.equal(long.labels[:, :, 100:], long.labels[:, :, :50])
+    assert torch.equal(long.waveforms[:, 64_000:], long.waveforms[:, :32_000])
+    assert long.labels[:, :, 100:].any()
+
+
+def test_what_a_cut_leaves_of_an_event_is_labelled_as_in_the_whole(toy_dataset: DatasetFolder) -> None:
+    """An event of .5 to 1.005 s fills an eighth of frame 25, which is not its own: nor in a clip from 1 s."""
+    row = next(iter(toy_dataset.soundscapes()))
+    event = dataclasses.replace(row.events[0], activity=[Stretch(onset=0.5, offset=1.005, audible_db=None)])
+    item = Item(dataclasses.replace(row, events=[event]), lambda: "", [])
+    for begin in (0.0, 0.52, 0.96, 1.0, 2.0):
+        take = Take(dataset=0, item=item, begin=begin, gain=1.0, caption=None)
+        found = truth([take], duration=2.0, hop=0.04).active[event.cluster]
+        whole = frame_labels(event.activity, num_frames=100, hop=0.04)
+        np.testing.assert_array_equal(found, whole[round(begin / 0.04) :][:50])
+        assert found.any() == (begin < 1.0)
+
+
+@pytest.mark.parametrize("seconds", [1.5, 1.51, 0.3])
+def test_a_short_recording_begins_again_after_a_whole_number_of_frames(
+    seconds: float, toy_dataset: DatasetFolder
+) -> None:
+    row = dataclasses.replace(next(iter(toy_dataset.soundscapes())), duration=seconds)
+    samples = np.random.default_rng(0).standard_normal(round(seconds * 16_000)).astype(np.float32)
+    take = Take(dataset=0, item=Item(row, lambda: "", []), begin=0.0, gain=0.5, caption=None)
+    found = waveform([take], lambda _: samples, duration=4.0, hop=0.04, sample_rate=16_000)
+    period = int(np.ceil(seconds / 0.04 - 1e-9)) * 640
+    assert found.shape == (64_000,)
+    for number in range(64_000):
+        place = number % period
+        assert found[number] == (0.5 * samples[place] if place < len(samples) else 0.0)
 
 
 def test_missing_captions_are_said_before_training(tmp_path) -> None:

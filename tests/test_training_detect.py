@@ -276,7 +276,7 @@ def test_a_model_card_of_a_later_format_or_with_an_unknown_key_is_refused(run: P
     folder = copied(run, tmp_path)
     path = folder / "model" / "config.json"
     card = json.loads(path.read_text())
-    path.write_text(json.dumps({**card, "format_version": 99}))
+    path.write_text(json.dumps({**card, "format_version": 99, "new": 1}))
     with pytest.raises(FlamError, match="format_version 99"):
         Detector.load(folder)
     path.write_text(json.dumps({**card, "treshold": 0.5}))

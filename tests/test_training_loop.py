@@ -120,13 +120,19 @@ def test_only_the_last_few_checkpoints_and_the_best_are_kept(
 def test_a_run_that_gets_no_better_stops_and_stays_stopped(
     toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = iter([0.6, 0.7, 0.69, 0.7 - 1e-6, 0.9])
+    scores = iter([0.6, 0.7, 0.69, 0.7, 0.9])
     monkeypatch.setattr(Validation, "score", lambda self: next(scores))
     config = SHORT.model_copy(update={"patience": 2, "evaluate_every": 1, "steps": 40})
     report = train(toy_dataset.root, tmp_path / "run", config)
     assert report.steps == 4
-    assert report.best["step"] == 2
+    assert report.best["step"] == 4  # no better than step 2, and it learned longer
     assert train(toy_dataset.root, tmp_path / "run", config).steps == 4
+
+
+def test_patience_without_validation_soundscapes_is_refused(tmp_path: Path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=4, valid=0, test=0)
+    with pytest.raises(FlamError, match=r"patience waits for validations .* has no valid soundscapes; leave it out"):
+        train(folder.root, tmp_path / "run", SHORT.model_copy(update={"patience": 1}))
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_its_soundscapes(
@@ -151,6 +157,45 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_its_soundscapes(
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "run"))
 
 
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_spoils_the_weights(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 1)
+    real = trainer.step_losses
+    steps = itertools.count()
+
+    def spoilt(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str, Part]:
+        parts = real(model, batch, config)
+        if next(steps) == 4:
+            parts["clip"].own.register_hook(lambda gradient: gradient * float("inf"))
+        return parts
+
+    monkeypatch.setattr(trainer, "step_losses", spoilt)
+    with pytest.raises(
+        FlamError, match=r"the gradient's norm is (inf|nan) at step 4, on soundscapes 0000.*another --out"
+    ):
+        train(toy_dataset.root, tmp_path / "run", SHORT)
+    monkeypatch.setattr(trainer, "step_losses", real)
+    assert train(toy_dataset.root, tmp_path / "run", SHORT).steps == 6
+
+
+def test_what_a_killed_write_left_is_removed(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
+    left = tmp_path / "run" / "checkpoints" / ".step-000000100.safetensors.77.tmp"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half of it")
+    train(toy_dataset.root, tmp_path / "run", SHORT)
+    assert not left.exists()
+
+
+def test_a_run_whose_model_cannot_be_made_leaves_its_folder_to_another(
+    toy_dataset: DatasetFolder, tmp_path: Path
+) -> None:
+    wrong = SHORT.model_copy(update={"model": TINY.model_copy(update={"text": str(tmp_path / "nowhere")})})
+    with pytest.raises(FlamError, match="nowhere"):
+        train(toy_dataset.root, tmp_path / "run", wrong)
+    assert train(toy_dataset.root, tmp_path / "run", SHORT).steps == 6
+
+
 def test_a_loss_that_leaps_stops_the_run(
     toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +209,7 @@ def test_a_loss_that_leaps_stops_the_run(
         return {name: Part(part.weight, part.own * factor) for name, part in real(model, batch, config).items()}
 
     monkeypatch.setattr(trainer, "step_losses", leaping)
-    with pytest.raises(FlamError, match=r"the loss is \d+\.?\d* at step 4, where it was \d+\.?\d*, on soundscapes"):
+    with pytest.raises(FlamError, match=r"the loss is \d+\.?\d*, where it was \d+\.?\d*, at step 4, on soundscapes"):
         train(toy_dataset.root, tmp_path / "run", SHORT)
 
 

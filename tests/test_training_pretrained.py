@@ -1,5 +1,6 @@
 """Encoders of transformers, small and random, through the code that loads real ones."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +120,23 @@ def test_the_last_layers_learn_and_the_others_stay(layers: int, learning: set[st
     assert {".".join(name.split(".")[: 2 if name.startswith("layers") else 1]) for name in names} == learning
     everything = FlamModel(config_of(encoders / "ast", audio_layers=-1)).audio.encoder
     assert all(value.requires_grad for value in everything.parameters())
+
+
+def test_the_last_layers_of_an_encoder_in_stages_are_those_of_its_last_stages() -> None:
+    transformers = pretrained._transformers()
+    config = transformers.ClapAudioConfig(
+        spec_size=256, num_mel_bins=64, patch_embeds_hidden_size=8, hidden_size=64, depths=[1, 1, 5, 1],
+        num_attention_heads=[1, 1, 2, 2], projection_dim=16, window_size=8,
+    )  # fmt: skip
+    encoder = transformers.ClapAudioModel(config)
+    assert not pretrained.train_last_layers(encoder, 2)
+    learning = {name for name, value in encoder.named_parameters() if value.requires_grad}
+    stages = {match[1] for name in learning if (match := re.search(r"layers\.(\d\.(?:blocks\.\d|downsample))", name))}
+    assert stages == {"2.blocks.4", "2.downsample", "3.blocks.0"}
+    assert "audio_encoder.norm.weight" in learning
+    assert "audio_encoder.patch_embed.proj.weight" not in learning
+    assert not pretrained.train_last_layers(encoder, 100)
+    assert encoder.audio_encoder.layers[0].blocks[0].layernorm_before.weight.requires_grad
 
 
 def test_a_frozen_encoder_does_not_change_and_another_learns_at_its_own_rate(encoders: Path, tmp_path: Path) -> None:

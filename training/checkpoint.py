@@ -99,6 +99,11 @@ class Checkpoints:
         for path in self._by_step()[self.keep :]:
             path.unlink()
 
+    def sweep(self) -> None:
+        """Remove what writes that were killed left."""
+        for path in self.folder.glob(".*.tmp"):
+            path.unlink()
+
 
 def save_model(run: Path, model: FlamModel, card: ModelCard) -> None:
     """Write RUN/model: the weights, then the card, whose presence says that both are there."""
@@ -111,10 +116,13 @@ def load_card(run: Path) -> ModelCard:
     path = run / "model" / "config.json"
     if not path.exists():
         raise FlamError(f"no model in {run}: {path} is missing; make one with `flam-cli train DATA --out {run}`")
-    card = parse(ModelCard, read_json(path), path)
-    if card.format_version != FORMAT_VERSION:
-        raise FlamError(f"{path}: format_version {card.format_version}, this flam-cli reads {FORMAT_VERSION}")
-    return card
+    content = read_json(path)
+    version = content.get("format_version", FORMAT_VERSION) if isinstance(content, dict) else FORMAT_VERSION
+    if version != FORMAT_VERSION:
+        raise FlamError(
+            f"{path}: format_version {version}, this flam-cli reads {FORMAT_VERSION}; install a flam-cli that reads it"
+        )
+    return parse(ModelCard, content, path)
 
 
 def load_model(run: Path) -> tuple[FlamModel, ModelCard]:

@@ -1,5 +1,10 @@
-"""What a clip of a batch is made of, and what is true of it: told by tables alone, before any audio is read."""
+"""What a clip of a batch is made of, and what is true of it: told by tables alone, before any audio is read.
 
+A soundscape that is shorter than the clip is heard again from its beginning, after a whole number of frames: silence
+that no recording has would be heard with the rest of it, and never where the model is used.
+"""
+
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +42,6 @@ class Truth:
     heard: Mapping[str, Frames]  # the same, without what other sounds hide
     unknown: frozenset[str]  # clusters that may sound at any time, unlabelled
     closed: bool  # whatever its datasets have labels for and is not listed does not sound
-    inside: Frames  # frames before the end of the recording
 
 
 def truth(takes: Sequence[Take], *, duration: float, hop: float) -> Truth:
@@ -46,30 +50,36 @@ def truth(takes: Sequence[Take], *, duration: float, hop: float) -> Truth:
     active: dict[str, Frames] = {}
     heard: dict[str, Frames] = {}
     unknown: set[str] = set()
-    inside = np.ones(frames, dtype=bool)
     for take in takes:
         row = take.item.row
-        inside &= np.arange(frames) * hop < row.duration - take.begin - 1e-6
         for event in row.events:
-            stretches = _shifted(event.activity, -take.begin, duration)
+            stretches = event.activity
             for found, some in ((active, stretches), (heard, [one for one in stretches if _is_heard(one)])):
-                labels = frame_labels(some, num_frames=frames, hop=hop)
+                labels = np.resize(_labels_of(some, take, hop, frames), frames)
                 found[event.cluster] = found[event.cluster] | labels if event.cluster in found else labels
             unknown.update(event.contains)
         if row.background is not None:
             unknown |= {row.background.cluster, *row.background.contains}
     closed = all(take.item.row.annotation == "closed" for take in takes)
-    return Truth(active=active, heard=heard, unknown=frozenset(unknown), closed=closed, inside=inside)
+    return Truth(active=active, heard=heard, unknown=frozenset(unknown), closed=closed)
 
 
 def waveform(
-    takes: Sequence[Take], read: Callable[[Take], Float[np.ndarray, " sample"]], num_samples: int
+    takes: Sequence[Take],
+    read: Callable[[Take], Float[np.ndarray, " sample"]],
+    *,
+    duration: float,
+    hop: float,
+    sample_rate: int,
 ) -> Float[np.ndarray, " sample"]:
-    """The sum of the takes, each by its gain; silence after the end of the longest."""
-    mixed = np.zeros(num_samples, np.float32)
+    """The sum of the takes, each by its gain."""
+    frames, frame_samples = num_frames(duration, hop), round(hop * sample_rate)
+    mixed = np.zeros(frames * frame_samples, np.float32)
     for take in takes:
-        samples = read(take)[:num_samples]
-        mixed[: len(samples)] += np.float32(take.gain) * samples
+        once = np.zeros(_frames_left(take, hop, frames) * frame_samples, np.float32)
+        samples = read(take)[: len(once)]
+        once[: len(samples)] = samples
+        mixed += np.float32(take.gain) * np.resize(once, len(mixed))
     return mixed
 
 
@@ -92,16 +102,22 @@ def crop(row: Soundscape, duration: float, hop: float, rng: np.random.Generator)
     return int(rng.integers(int((row.duration - duration) / hop + 1e-6) + 1)) * hop
 
 
-def _shifted(activity: Sequence[Stretch], shift: float, duration: float) -> list[Stretch]:
-    return [
-        Stretch(
-            onset=max(stretch.onset + shift, 0.0),
-            offset=min(stretch.offset + shift, duration),
-            audible_db=stretch.audible_db,
-        )
-        for stretch in activity
-        if stretch.offset + shift > 0.0 and stretch.onset + shift < duration
+def _frames_left(take: Take, hop: float, most: int) -> int:
+    """Frames of the soundscape from where a take begins."""
+    return min(num_frames(take.item.row.duration - take.begin, hop), most)
+
+
+def _labels_of(stretches: Sequence[Stretch], take: Take, hop: float, most: int) -> Frames:
+    """Of a take's frames as they are labelled in the whole soundscape: what a cut leaves of an event is no event."""
+    first, number = round(take.begin / hop), _frames_left(take, hop, most)
+    if not any(one.offset > first * hop and one.onset < (first + number) * hop for one in stretches):
+        return np.zeros(number, dtype=bool)
+    begin = min(first, *(int(one.onset / hop) for one in stretches))
+    end = max(first + number, *(int(one.offset / hop) + 1 for one in stretches))
+    shifted = [
+        dataclasses.replace(one, onset=one.onset - begin * hop, offset=one.offset - begin * hop) for one in stretches
     ]
+    return frame_labels(shifted, num_frames=end - begin, hop=hop)[first - begin :][:number]
 
 
 def _is_heard(stretch: Stretch) -> bool:

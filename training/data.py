@@ -1,8 +1,8 @@
 """Datasets -> batches of waveforms, labels, phrases and captions.
 
 Every cell (clip, phrase, frame) is positive, negative, or unknown. Unknown are clusters that may be heard without a
-label, ancestors and descendants of what sounds, everything that a clip's annotation or its dataset's labels leave open,
-and time past the end of the recording. What a step learns from is drawn from (seed, step), from tables alone, and the
+label, ancestors and descendants of what sounds, and everything that a clip's annotation or its dataset's labels leave
+open. What a step learns from is drawn from (seed, step), from tables alone, and the
 same for all processes that share it; each then reads the audio of its own clips.
 """
 
@@ -104,12 +104,14 @@ def make_batch(
     clips, truths = planned.clips[own], planned.truths[own]
     labels, known, masked = _targets(clips, truths, planned.columns, book, sampler)
     kind_labels, kind_known = _kind_targets(clips, truths, book, sampler)
-    num_samples = round(sampler.clip_duration * sampler.sample_rate)
+    sound = functools.partial(
+        waveform, duration=sampler.clip_duration, hop=sampler.hop, sample_rate=sampler.sample_rate
+    )
     read = functools.cache(
         lambda take: samples_of(take, sampler.sample_rate)
     )  # a mixture's second is another clip's first
     return Batch(
-        waveforms=torch.from_numpy(np.stack([waveform(takes, read, num_samples) for takes in clips])),
+        waveforms=torch.from_numpy(np.stack([sound(takes, read) for takes in clips])),
         draws=torch.from_numpy(planned.draws[own]),
         phrases=[column.phrase for column in planned.columns],
         labels=torch.from_numpy(labels),
@@ -124,7 +126,7 @@ def make_batch(
             [[any(take.caption == caption for take in takes) for caption in planned.captions] for takes in clips],
             dtype=torch.bool,
         ).view(len(clips), len(planned.captions)),
-        soundscape_ids=[take.item.row.soundscape_id for takes in clips for take in takes],
+        soundscape_ids=[sources.name_of(take.dataset, take.item) for takes in clips for take in takes],
     )
 
 
@@ -175,12 +177,12 @@ def _targets(
     for i, (takes, found) in enumerate(zip(clips, truths, strict=True)):
         for cluster, active in found.active.items():
             if (place := place_of.get(cluster)) is not None:
-                labels[i, place] = active & found.inside
+                labels[i, place] = active
                 masked[i, place] = labels[i, place] & ~found.heard[cluster]
         annotated = np.logical_and.reduce([book.annotated[take.dataset] for take in takes])
         tells = annotated & ~book.related({*found.active, *found.unknown})
         tells[[book.column[cluster] for cluster in found.unknown if cluster in book.column]] = False
-        known[i] = found.closed & (tells[rows] | random)[:, None] & found.inside
+        known[i] = (found.closed & (tells[rows] | random))[:, None]
         known[i] |= labels[i]
     return labels, known, masked
 
@@ -198,12 +200,12 @@ def _kind_targets(
     known = np.zeros_like(labels)
     for i, (takes, found) in enumerate(zip(clips, truths, strict=True)):
         annotated = np.logical_and.reduce([book.annotated_kinds[take.dataset] for take in takes])
-        known[i] = found.closed & annotated[:, None] & found.inside
+        known[i] = (found.closed & annotated)[:, None]
         for cluster in found.unknown:
             known[i, book.kinds_near(cluster)] = False
         for cluster, active in found.active.items():
             own = book.kinds_of(cluster)
-            labels[i, own] |= active & found.inside
+            labels[i, own] |= active
             known[i] &= ~((book.kinds_near(cluster) if own.any() else ~own)[:, None] & active)
         known[i] |= labels[i]
     return labels, known

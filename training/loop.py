@@ -77,6 +77,11 @@ def train(
     sounding = sources.clusters()
     book = PhraseBook(tables, sounding, load_kinds(config.model.sound_kinds))
     _check_something_is_told(sources, sounding, book)
+    if config.patience and not any(source.has_validation for source in sources.sets):
+        raise FlamError(
+            f"patience waits for validations that are no better, and {datasets[0].root} has no valid soundscapes; "
+            "leave it out, or simulate with a share for valid"
+        )
     start, before = None, None
     if init is not None:
         start, card = load_model(init)
@@ -90,23 +95,23 @@ def train(
         if config.batch_size < parallel.world():
             raise FlamError(f"{parallel.world()} processes share {config.batch_size} clips a step; raise --batch-size")
         is_main = not parallel.rank()
-        if not parallel.rank():
+        if is_main:
             stack.enter_context(locked(out, "flam-cli train"))
-            begun = {"data": _identity(datasets, sources), "init": None if start is None else digest_of(start)}
-            settings = {**begun, **config.model_dump(mode="json")}
-            differs = "choose another --out, or the options and data it was begun with"
-            claim(out / "config.json", settings, differs=differs)
         parallel.wait_for_all()
-        rows = pa.concat_tables([source.rows for source in sources.sets])
         begun_before = Checkpoints(out / "checkpoints", keep=config.keep_last).last() is not None
+        begun = {"data": _identity(datasets, sources), "init": None if start is None else digest_of(start)}
+        if is_main and begun_before:
+            _claim(out, begun, config)
+        rows = pa.concat_tables([source.rows for source in sources.sets])
         trainer = Trainer(
             config,
             device=device,
             coverage=coverage(rows),
             start=start,
-            folder=out / "model" if begun_before else None,
+            folder=out / "model" if begun_before else init and init / "model",
         )
-        if not parallel.rank() and not begun_before:
+        if is_main and not begun_before:
+            _claim(out, begun, config)  # once it is known that there is such a model
             keep_settings(trainer.model, out / "model")
         run = _Run(out, trainer, book, sources, before)
         run.restore()
@@ -118,6 +123,11 @@ def train(
         seconds=run.seconds,
         is_main=is_main,
     )
+
+
+def _claim(out: Path, begun: Mapping[str, Any], config: TrainConfig) -> None:
+    settings = {**begun, **config.model_dump(mode="json")}
+    claim(out / "config.json", settings, differs="choose another --out, or the options and data it was begun with")
 
 
 def _check_something_is_told(sources: WeightedSets, sounding: Collection[str], book: PhraseBook) -> None:
@@ -185,6 +195,7 @@ class _Run:
         self.resumed = self.trainer.step
         if parallel.rank():
             return
+        self.checkpoints.sweep()
         with replacing(self.log) as temporary:
             kept = [row for row in read_log(self.log) if row["step"] <= self.trainer.step]
             temporary.write_text("".join(f"{json.dumps(row)}\n" for row in kept), "utf-8")
@@ -242,9 +253,11 @@ class _Run:
 
     def _save(self) -> None:
         if not parallel.rank():
-            note = {"best": self.best, "worse": self.worse, "seconds": self.seconds}
-            self.trainer.save(self.checkpoints.next(self.trainer.step), note)
+            self._write(self.checkpoints.next(self.trainer.step))
             self.checkpoints.tidy()
+
+    def _write(self, path: Path) -> None:
+        self.trainer.save(path, {"best": self.best, "worse": self.worse, "seconds": self.seconds})
 
     def _validate(self) -> None:
         """Measure the averaged weights; the best so far become the run's model."""
@@ -278,12 +291,14 @@ class _Run:
         values = {} if found is None else found.measured()
         score = None if found is None else found.score()
         self.worse += 1
-        if score is None or score >= self.best.get("score", -1.0):
+        best = self.best.get("score", -1.0)
+        if score is None or score > best:
             self.worse = 0
+        if score is None or score >= best:  # of equals the last, which learned longest
             self.best = {"step": self.trainer.step, **({} if score is None else {"score": score}), **values}
             write_card(self.out / "model", card, self.trainer.config, self.sources.sets, self.best, self.start)
             save_model(self.out, self.trainer.average, card)
-            self.trainer.save(self.checkpoints.best, {"best": self.best, "worse": 0, "seconds": self.seconds})
+            self._write(self.checkpoints.best)
         return values
 
     def _prior(self, detector: Detector) -> Prior | None:

@@ -55,20 +55,23 @@ def embed_clips(
 ) -> tuple[Float[Tensor, "clip frame dim"], Float[Tensor, "clip dim"]]:
     """Frames and clips of a batch in training, in bfloat16 where that is fast.
 
-    With `micro_batch` clips at a time, whose activations are forgotten and computed again going backwards: memory is
-    that of so many clips, and the losses still see all of them.
+    With about `micro_batch` clips at a time, whose activations are forgotten and computed again going backwards:
+    memory is that of so many clips, and the losses still see all of them.
     """
-    augment, micro_batch = augment_of(config), config.micro_batch
+    augment = augment_of(config)
+    fewest, more = divmod(config.batch_size, parallel.world())  # clips of a process; some have one more
+    # As many parts in every process, none of them empty: each one's batch norm waits for the others'
+    num_parts = 1 if config.micro_batch is None else min(-(-(fewest + bool(more)) // config.micro_batch), fewest)
 
     def embed(waveforms: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(waveforms.device.type, torch.bfloat16, enabled=has_bf16(waveforms.device)):
             return model.embed_audio(waveforms, functools.partial(augment, draws=draws))
 
-    if micro_batch is None or micro_batch >= len(batch.waveforms):
+    if num_parts == 1:
         return embed(batch.waveforms, batch.draws)
     parts = [
         checkpoint(embed, *part, use_reentrant=False, context_fn=lambda: (nullcontext(), statistics_kept(model)))
-        for part in zip(torch.split(batch.waveforms, micro_batch), torch.split(batch.draws, micro_batch), strict=True)
+        for part in zip(*(torch.tensor_split(one, num_parts) for one in (batch.waveforms, batch.draws)), strict=True)
     ]
     return torch.cat([frames for frames, _ in parts]), torch.cat([clips for _, clips in parts])
 

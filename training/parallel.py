@@ -107,11 +107,16 @@ def ring(own: Float[Tensor, "own dim"], size: int) -> Iterator[tuple[slice, Floa
 
 
 def add_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
-    """Put the sum over processes into every parameter's gradient, by one message."""
+    """Put the sum over processes into every parameter's gradient. One that has none in any keeps none, as alone."""
     if world() == 1:
         return
-    for parameter in parameters:
-        if parameter.grad is None and parameter.requires_grad:
+    having = total(
+        torch.tensor(
+            [parameter.grad is not None for parameter in parameters], device=parameters[0].device, dtype=torch.float32
+        )
+    )
+    for parameter, count in zip(parameters, having.tolist(), strict=True):
+        if parameter.grad is None and count:
             parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])

@@ -257,25 +257,30 @@ def _keep_encoder(encoder: nn.Module, settings: Any, folder: Path) -> None:
 
 
 def train_last_layers(encoder: nn.Module, number: int) -> bool:
-    """Let the last layers of an encoder learn, and what comes after them; -1: all of it. True if nothing does.
-
-    The layers are the longest list of modules in it.
-    """
+    """Let the last layers of an encoder learn, and what comes after them; -1: all of it. True if nothing does."""
     if number < 0:
         return False
     encoder.requires_grad_(False)
     if number:
-        lists = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)}
-        name, layers = max(lists.items(), key=lambda item: len(item[1]))
-        parent = encoder.get_submodule(name.rpartition(".")[0])
-        after = False
-        for child_name, child in parent.named_children():
-            if after:
-                child.requires_grad_(True)
-            after = after or child_name == name.rpartition(".")[2]
-        for layer in list(layers)[-number:]:
-            layer.requires_grad_(True)
+        layers = _layers(encoder)
+        first, reached = layers[-min(number, len(layers))], False
+        for module in encoder.modules():  # in the order in which they are used, as encoders are written
+            reached = reached or module is first
+            if reached:
+                for parameter in module.parameters(recurse=False):
+                    parameter.requires_grad_(True)
     return not number
+
+
+def _layers(encoder: nn.Module) -> list[nn.Module]:
+    """The list that holds most of an encoder; of one in stages, each of several layers, those of all stages."""
+    lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
+    outer = max(lists, key=lambda one: sum(parameter.numel() for parameter in one.parameters()))  # first of equals
+    found: list[nn.Module] = []
+    for stage in outer:
+        inner = [child for child in stage.children() if isinstance(child, nn.ModuleList)]
+        found += inner[0] if inner else [stage]
+    return found
 
 
 def _transformers() -> Any:

@@ -49,6 +49,7 @@ class SoundscapeSet:
         shards = [read_table(path, Soundscape) for path in folder.soundscape_shards()]
         table = pa.concat_tables(shards)
         self.num_all = int(table.num_rows)
+        self.has_validation = bool(pc.any(pc.equal(table["split"], "valid")).as_py())
         self.rows = table.filter(pc.equal(table["split"], split)).combine_chunks()
         if not self.rows.num_rows:
             there = sorted(set(table["split"].to_pylist()))
@@ -146,6 +147,11 @@ class WeightedSets:
             for dataset, source in enumerate(self.sets)
         ]
         return [(dataset, next(found[dataset])) for dataset, _ in turns]
+
+    def name_of(self, dataset: int, item: Item) -> str:
+        """What a message calls a soundscape: by its dataset's folder where there are several."""
+        name = item.row.soundscape_id
+        return name if len(self.sets) == 1 else f"{self.sets[dataset].folder.root.name}/{name}"
 
     def _turn(self, position: int, seed: int) -> tuple[int, int]:
         """Whose turn a position is, and that dataset's own place."""

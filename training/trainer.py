@@ -78,7 +78,7 @@ class Trainer:
         return found
 
     def learn(self, batch: Batch) -> Losses:
-        """One optimizer step; raises FlamError that names the soundscapes if the loss is not finite."""
+        """One optimizer step; raises FlamError that names the soundscapes if loss or gradient is not finite."""
         torch.manual_seed(_seed_of(self.config.seed, self.step, parallel.rank()))
         self._set_learning_rate()
         self.model.train()
@@ -90,26 +90,31 @@ class Trainer:
             )
         loss = torch.stack([part.weight * part.own for part in parts.values()]).sum()
         values = parallel.total(torch.stack([loss, *(part.own for part in parts.values())])).tolist()
-        self._check(values[0], batch)
+        self._check_loss(values[0], batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         parallel.add_gradients(list(self.model.parameters()))
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 2.0))
+        if not math.isfinite(norm):
+            raise self._stopped(f"the gradient's norm is {norm:g}", batch)
         self.optimizer.step()
         self.step += 1
         self._average_weights()
         return dict(zip(["loss", *(f"{name}_loss" for name in parts)], values, strict=True))
 
-    def _check(self, loss: float, batch: Batch) -> None:
+    def _check_loss(self, loss: float, batch: Batch) -> None:
         """Stop before a step that spoils the weights: the last checkpoint is from before it."""
         usual = self.level / (1 - _LEVEL_DECAY**self.step) if self.step else loss
         spike = self.step >= _SPIKE_FROM and loss > _SPIKE * usual
         if spike or not math.isfinite(loss):
-            raise FlamError(
-                f"the loss is {loss:g} at step {self.step}, {f'where it was {usual:.3g}, ' if spike else ''}on "
-                f"soundscapes {', '.join(batch.soundscape_ids)}; listen to them, or lower --learning-rate"
-            )
+            raise self._stopped(f"the loss is {loss:g}{f', where it was {usual:.3g},' if spike else ''}", batch)
         self.level = _LEVEL_DECAY * self.level + (1 - _LEVEL_DECAY) * loss
+
+    def _stopped(self, what: str, batch: Batch) -> FlamError:
+        return FlamError(
+            f"{what} at step {self.step}, on soundscapes {', '.join(batch.soundscape_ids)}; listen to them, or begin "
+            "again in another --out, with a lower --learning-rate"
+        )
 
     def _set_learning_rate(self) -> None:
         """Linear warm-up, then half a cosine down to nothing at the last step."""
