@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,11 +12,12 @@ from evaluation.frame_scores import FrameScores
 from evaluation.post_processing import PostProcessing, detections, smoothed
 from manifests.errors import FlamError
 from manifests.store import DatasetFolder
-from training import Detector
+from training import Detector, text_encoder
 from training.checkpoint import ModelCard, load_model, save_model, save_tensors
 from training.config import ModelConfig
 from training.detect import _OpenSpans
 from training.model import FlamModel
+from training.text_encoder import token_table
 
 TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
@@ -282,6 +284,21 @@ def test_a_model_card_of_a_later_format_or_with_an_unknown_key_is_refused(run: P
     path.write_text(json.dumps({**card, "treshold": 0.5}))
     with pytest.raises(FlamError, match="treshold"):
         Detector.load(folder)
+
+
+def test_a_model_is_not_read_with_other_word_vectors_than_it_was_trained_with(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = json.loads((run / "model" / "config.json").read_text("utf-8"))
+    table = token_table("hash")
+    assert (card["words"], card["words_digest"]) == ("hash", table.digest)
+    other = dataclasses.replace(table, name="wordllama 9.9", vectors=table.vectors.flip(0))
+    monkeypatch.setattr(text_encoder, "token_table", lambda _: other)
+    with pytest.raises(FlamError, match=r"word vectors of hash; those of wordllama 9\.9 here are others; pip install"):
+        Detector.load(run)
+    tokens = dataclasses.replace(table, tokenize=lambda texts: [[1] for _ in texts])
+    assert tokens.digest != table.digest
+    assert token_table("wordllama").name.startswith("wordllama 0.")
 
 
 def test_a_folder_without_a_model_says_how_to_make_one(tmp_path: Path, toy_dataset: DatasetFolder) -> None:

@@ -70,10 +70,13 @@ def test_text_vectors_are_the_models(exported, texts: list[str]) -> None:
     tokens, present = detector.model.text.words.prepare(texts)
     kinds = detector.model.text.kinds_of(texts)
     session = onnxruntime.InferenceSession(out / "text.onnx")
-    (found,) = session.run(
+    found, captions = session.run(
         None, {"tokens": tokens.numpy(), "present": present.numpy(), "kinds": kinds.detach().numpy()}
     )
     np.testing.assert_allclose(found, torch.stack(detector.embed_phrases(texts)).numpy(), atol=1e-5)
+    np.testing.assert_allclose(captions, detector.caption_embeddings(texts), atol=1e-5)
+    if "a dog barks then a car horn" in texts:  # some words of which were never trained
+        assert np.abs(captions - found).max() > 1e-2
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-6, 1e-4])

@@ -177,8 +177,10 @@ def test_a_text_is_embedded_the_same_from_memory_and_anew(encoders: Path) -> Non
         again = words(["rain", "a longer text about something else", "a dog barks"])
         words._known.clear()
         anew = words(["rain"])
+        padded = words.project(words._pooled(["a dog barks", "a longer text about something else", "rain"]))
     assert float((again[2] - first[0]).abs().max()) < 1e-6
     assert float((again[0] - anew[0]).abs().max()) < 1e-6
+    assert float((padded - again[[2, 1, 0]]).abs().max()) < 1e-6  # as an encoder that learns hears them, together
     assert not torch.allclose(first[0], first[1], atol=1e-3)
 
 

@@ -1,5 +1,7 @@
 """How common sounds are, told from their texts."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,13 @@ from conftest import toy_event, toy_soundscape
 
 from manifests.audio import Recording
 from manifests.schema import Soundscape, to_table
+from manifests.store import DatasetFolder
 from training.checkpoint import ModelCard
-from training.config import ModelConfig
+from training.config import ModelConfig, TrainConfig
 from training.detect import Detector
+from training.loop import train
 from training.model import FlamModel
-from training.prior import fit_prior, shares_of_time
+from training.prior import coverage, fit_prior, shares_of_time
 
 TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
 
@@ -33,6 +37,27 @@ def test_sounds_of_a_cluster_at_once_count_once() -> None:
     there = [("dog", 0, 2), ("cat", 1, 3), ("dog", 1, 3), ("dog", 1.5, 2), ("dog", 4, 4.5)]
     found = shares_of_time(to_table([row("closed", *there), row("closed", ("dog", 0, 1))], Soundscape))
     assert found == pytest.approx({"dog": (3 + 0.5 + 1 + 0.5) / 10, "cat": 2.5 / 10})
+
+
+def test_coverage_is_the_mean_share_of_a_soundscape_that_its_events_fill() -> None:
+    rows = [row("closed", ("dog", 0, 1.8), ("cat", 1, 1.9)), row("closed", ("dog", 0, 4.5)), row("closed")]
+    assert coverage(to_table(rows, Soundscape)) == pytest.approx((0.4 + 0.2 + 1.0) / 3)
+    assert coverage(to_table([row("closed")], Soundscape)) == 0.1  # nothing tells
+
+
+def test_biases_of_texts_start_at_the_coverage_of_what_is_trained_on(
+    toy_dataset: DatasetFolder, tmp_path: Path
+) -> None:
+    model = TINY.model_copy(update={"frame_scale": "text"})
+    train(toy_dataset.root, tmp_path / "run", TrainConfig(model=model, steps=0, batch_size=4, prior_weight=1.0))
+    head = Detector.load(tmp_path / "run").model.frame_logit
+    found = [row for row in toy_dataset.soundscapes() if row.split == "train"]
+    shares = [
+        sum(stretch.offset - stretch.onset for stretch in event.activity) / soundscape.duration
+        for soundscape in found
+        for event in soundscape.events
+    ]
+    assert head.biases(torch.randn(3, 256)).tolist() == pytest.approx([np.log(np.mean(shares) / 4)] * 3, rel=1e-5)
 
 
 def test_where_none_lists_everything_all_count() -> None:

@@ -17,6 +17,7 @@ from manifests.errors import FlamError
 from manifests.store import read_json, replacing, write_json
 from training.config import FORMAT_VERSION, ModelConfig, Strict, parse
 from training.model import FlamModel
+from training.text_encoder import TokenWords
 
 
 class ModelCard(Strict):
@@ -33,6 +34,8 @@ class ModelCard(Strict):
     calibration_prior: tuple[float, ...] = ()  # empty: none
     post_processing: PostProcessing = PostProcessing()  # chosen on validation data
     word_trust: float = 0.0  # training.text_encoder.Trust's power
+    words: str = ""  # name and version of the frozen word vectors
+    words_digest: str = ""  # of these; empty: not checked
 
     def trained(self) -> Trained:
         """For evaluation: what is known, held out, and an unseen wording."""
@@ -108,6 +111,8 @@ class Checkpoints:
 def save_model(run: Path, model: FlamModel, card: ModelCard) -> None:
     """Write RUN/model: the weights, then the card, whose presence says that both are there."""
     save_tensors(run / "model" / "weights.safetensors", model.state_dict(), {})
+    if isinstance(words := model.text.words, TokenWords):
+        card = card.model_copy(update={"words": words.table.name, "words_digest": words.table.digest})
     write_json(run / "model" / "config.json", card.model_dump())
 
 
@@ -129,6 +134,12 @@ def load_model(run: Path) -> tuple[FlamModel, ModelCard]:
     """The finished model of a run, ready for use; raises FlamError that says what is wrong with it."""
     card = load_card(run)
     model = FlamModel(card.model, run / "model")
+    words = model.text.words
+    if card.words_digest and isinstance(words, TokenWords) and words.table.digest != card.words_digest:
+        raise FlamError(
+            f"{run} was trained with the word vectors of {card.words}; those of {words.table.name} here are others; "
+            f"pip install '{card.words.replace(' ', '==')}'"
+        )
     weights, _ = load_tensors(run / "model" / "weights.safetensors")
     load_weights(model, weights, run / "model" / "weights.safetensors")
     return model.eval(), card

@@ -1,7 +1,7 @@
 """A trained model as ONNX files, for programs without torch.
 
 DIR/audio.onnx      waveform and text vectors in, probabilities of every frame and the clip's own vector out
-DIR/text.onnx       tokens and kinds of sound of texts in, their vectors out
+DIR/text.onnx       tokens and kinds of sound of texts in, their vectors as phrases and as captions out
 DIR/phrases.json    vectors of phrases that are asked for at once, and the numbers that a caller needs
 """
 
@@ -75,9 +75,11 @@ class _Text(nn.Module):
         super().__init__()
         self.text, self.words, self.trust = detector.model.text, words, detector.trust
 
-    def forward(self, tokens: Tensor, present: Tensor, kinds: Tensor) -> Tensor:
-        trust = None if self.trust is None else self.trust(tokens, present)
-        return self.text.united(self.words.embed(tokens, present), kinds, trust)
+    def forward(self, tokens: Tensor, present: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor]:
+        words = self.words.embed(tokens, present)
+        captions = self.text.united(words, kinds)
+        phrases = self.text.united(words, kinds, self.trust(tokens, present)) if self.trust else captions.clone()
+        return phrases, captions
 
 
 def export_onnx(run: Path, out: Path, phrases: Sequence[str]) -> list[Path]:
@@ -121,7 +123,7 @@ def export_onnx(run: Path, out: Path, phrases: Sequence[str]) -> list[Path]:
             (*words.prepare(_EXAMPLES), detector.model.text.kinds_of(_EXAMPLES).detach()),
             out / "text.onnx",
             inputs=("tokens", "present", "kinds"),
-            outputs=("texts",),
+            outputs=("texts", "captions"),
             shapes=({0: texts, 1: tokens}, {0: texts, 1: tokens}, {0: texts}),
         ),
     ]

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,15 @@ _KIND_SCALE = 1.5  # of the kinds' mean beside the words' unit vector
 class TokenTable:
     """Text as the rows of a frozen table of vectors."""
 
+    name: str  # and version
     vectors: Float[Tensor, "token dim"]
     tokenize: Callable[[Sequence[str]], list[list[int]]]  # the rows of each text, in order
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Of vectors and tokens: a model that was trained with others would say anything."""
+        tokens = self.tokenize(load_kinds("1").names)
+        return hashlib.sha256(self.vectors.numpy().tobytes() + repr(tokens).encode()).hexdigest()[:16]
 
 
 @functools.cache
@@ -56,7 +64,8 @@ def _wordllama() -> TokenTable:
     def tokenize(texts: Sequence[str]) -> list[list[int]]:
         return [encoded.ids for encoded in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
 
-    return TokenTable(torch.from_numpy(np.array(loaded.embedding, dtype=np.float32)), tokenize)
+    vectors = torch.from_numpy(np.array(loaded.embedding, dtype=np.float32))
+    return TokenTable(f"wordllama {metadata.version('wordllama')}", vectors, tokenize)
 
 
 def _hashed() -> TokenTable:
@@ -69,7 +78,7 @@ def _hashed() -> TokenTable:
     def tokenize(texts: Sequence[str]) -> list[list[int]]:
         return [[row(word) for word in re.findall(r"\w+", text.lower())] for text in texts]
 
-    return TokenTable(vectors, tokenize)
+    return TokenTable("hash", vectors, tokenize)
 
 
 WORD_TABLES = ("wordllama", "hash")
@@ -143,8 +152,7 @@ class TokenWords(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        table = token_table(config.text)
-        self._tokenize = table.tokenize
+        self.table = table = token_table(config.text)
         self._known: dict[str, list[int]] = {}
         dim = table.vectors.shape[1]
         self.register_buffer("vectors", table.vectors, persistent=False)
@@ -194,7 +202,7 @@ class TokenWords(nn.Module):
         """Of one text; phrases and captions come again every epoch."""
         if text not in self._known:
             _make_room(self._known)
-            (ids,) = self._tokenize([_plain(text)])
+            (ids,) = self.table.tokenize([_plain(text)])
             self._known[text] = ids[:MAX_TOKENS] or [0]
         return self._known[text]
 
