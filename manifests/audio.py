@@ -79,13 +79,19 @@ def read_channels(
     return np.concatenate(blocks) if blocks else np.zeros((0, channels), np.float32), sample_rate
 
 
-def stream(source: Source, sample_rate: int) -> Iterator[Float[np.ndarray, " sample"]]:
-    """A sound of any length as blocks of mono float32 at `sample_rate`, in constant memory; raises AudioError."""
+def stream(
+    source: Source, sample_rate: int, *, onset: float = 0.0, offset: float | None = None
+) -> Iterator[Float[np.ndarray, " sample"]]:
+    """A sound of any length as blocks of mono float32 at `sample_rate`, in constant memory; raises AudioError.
+
+    From `onset` to `offset` seconds, or where the sound ends.
+    """
+    source_rate = source.sample_rate if isinstance(source, Recording) else probe(source)[0]
+    start, stop = round(onset * source_rate), None if offset is None else round(offset * source_rate)
     if isinstance(source, Recording):
-        source_rate, blocks = source.sample_rate, _blocks_of(source)
+        blocks = _blocks_of(source, start, stop)
     else:
-        source_rate, _, _ = probe(source)
-        blocks = (_mono(block) for block in _raw_blocks(source, source_rate))
+        blocks = (_mono(block) for block in _raw_blocks(source, source_rate, start, stop))
     if source_rate == sample_rate:
         yield from blocks
         return
@@ -95,9 +101,11 @@ def stream(source: Source, sample_rate: int) -> Iterator[Float[np.ndarray, " sam
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def read(source: Source, sample_rate: int) -> Float[np.ndarray, " sample"]:
-    """A whole sound as mono float32 at `sample_rate`; raises AudioError."""
-    return np.concatenate([np.zeros(0, np.float32), *stream(source, sample_rate)])
+def read(
+    source: Source, sample_rate: int, *, onset: float = 0.0, offset: float | None = None
+) -> Float[np.ndarray, " sample"]:
+    """The same in one piece."""
+    return np.concatenate([np.zeros(0, np.float32), *stream(source, sample_rate, onset=onset, offset=offset)])
 
 
 def resample(samples: Float[np.ndarray, " sample"], source_rate: int, target_rate: int) -> Float[np.ndarray, " out"]:
@@ -144,11 +152,11 @@ def encoded(sound: Recording, name: str) -> bytes:
         return content.getvalue()
 
 
-def _blocks_of(recording: Recording) -> Iterator[Float[np.ndarray, " sample"]]:
+def _blocks_of(recording: Recording, start: int, stop: int | None) -> Iterator[Float[np.ndarray, " sample"]]:
     """In the blocks in which a file would be read: a resampler gives the same samples then."""
-    size = _BLOCK_SECONDS * recording.sample_rate
-    for start in range(0, len(recording.samples), size):
-        yield recording.samples[start : start + size] * np.float32(1 / 32768)
+    size, samples = _BLOCK_SECONDS * recording.sample_rate, recording.samples[start:stop]
+    for first in range(0, len(samples), size):
+        yield samples[first : first + size] * np.float32(1 / 32768)
 
 
 def _mono(block: Float[np.ndarray, "sample channel"]) -> Float[np.ndarray, " sample"]:

@@ -10,7 +10,7 @@ from manifests.errors import FlamError
 from manifests.frames import frame_labels
 from manifests.schema import Event, Phrase, Soundscape, Stretch
 from manifests.store import DatasetFolder, read_rows, write_rows
-from training.clips import Take, truth, waveform
+from training.clips import Take, samples_of, truth, waveform
 from training.data import Sampler, batches, make_batch
 from training.negatives import Negatives
 from training.phrase_book import PhraseBook
@@ -163,6 +163,14 @@ def test_a_file_that_is_shorter_than_its_row_is_never_silence_under_a_label(tmp_
     soundfile.write(path, samples[:rate], rate)
     with pytest.raises(FlamError, match=r"lasts 1\.00 s, its row says 4\.00 s"):
         make_batch(*opened(folder), SAMPLER, 0)
+    row = next(row for row in folder.soundscapes() if row.audio_path.endswith(path.name))
+    for begin in (0.0, 0.32, 2.0):  # the first clip of 1 s is in what is left
+        take = Take(dataset=0, item=Item(row, lambda: path, []), begin=begin, gain=1.0, caption=None)
+        if begin == 0.0:
+            np.testing.assert_allclose(samples_of(take, rate, 1.0), samples[:rate], atol=1e-4)
+            continue
+        with pytest.raises(FlamError, match=r"its row says 4\.00 s"):
+            samples_of(take, rate, 1.0)
 
 
 def test_a_longer_recording_is_cropped_with_its_labels_and_a_shorter_one_heard_again(

@@ -83,16 +83,22 @@ def waveform(
     return mixed
 
 
-def samples_of(take: Take, sample_rate: int) -> Float[np.ndarray, " sample"]:
-    """From its beginning to the end of the soundscape."""
+def samples_of(take: Take, sample_rate: int, duration: float) -> Float[np.ndarray, " sample"]:
+    """From its beginning, `duration` seconds or to the end of the soundscape."""
     source, row = take.item.audio(), take.item.row
-    samples = audio.read(source, sample_rate)
-    if abs(len(samples) / sample_rate - row.duration) > _TOLERANCE:
+    end = take.begin + duration
+    if row.duration <= end:
+        samples = audio.read(source, sample_rate, onset=take.begin)
+        there = take.begin + len(samples) / sample_rate
+    else:  # of a long recording only that
+        samples = audio.read(source, sample_rate, onset=take.begin, offset=end)
+        there = row.duration - end + take.begin + len(samples) / sample_rate
+    if abs(there - row.duration) > _TOLERANCE:
         raise FlamError(
-            f"{source} lasts {len(samples) / sample_rate:.2f} s, its row says {row.duration:.2f} s; "
+            f"{source} lasts {there:.2f} s, its row says {row.duration:.2f} s; "
             "simulate it again, or see `flam-cli validate --read-audio`"
         )
-    return samples[round(take.begin * sample_rate) :]
+    return samples
 
 
 def crop(row: Soundscape, duration: float, hop: float, rng: np.random.Generator) -> float:

@@ -108,7 +108,7 @@ def make_batch(
         waveform, duration=sampler.clip_duration, hop=sampler.hop, sample_rate=sampler.sample_rate
     )
     read = functools.cache(
-        lambda take: samples_of(take, sampler.sample_rate)
+        lambda take: samples_of(take, sampler.sample_rate, sampler.clip_duration)
     )  # a mixture's second is another clip's first
     return Batch(
         waveforms=torch.from_numpy(np.stack([sound(takes, read) for takes in clips])),
