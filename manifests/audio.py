@@ -16,6 +16,7 @@ from jaxtyping import Float, Int16
 from manifests.errors import FlamError
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
+_MP3_BEFORE = 4 * 1152  # samples: frames of MP3 are made of those before, which a decoder lacks after a leap
 _BLOCK_SECONDS = 10
 _FLAC_LEVEL = 0.0  # the fastest; the highest saves a few percent and takes twice the time
 
@@ -173,15 +174,20 @@ def _raw_blocks(
     path: Path, sample_rate: int, start: int = 0, stop: int | None = None
 ) -> Iterator[Float[np.ndarray, "sample channel"]]:
     """The samples from `start` to before `stop`, a few seconds at a time."""
-    size, left = _BLOCK_SECONDS * sample_rate, math.inf if stop is None else stop - start
+    size, place, end = _BLOCK_SECONDS * sample_rate, start, math.inf if stop is None else stop
     try:
         with soundfile.SoundFile(str(path)) as file:
             if start >= file.frames and start:
                 return
-            if start:
-                file.seek(start)
-            while len(block := file.read(int(min(size, left)), dtype="float32", always_2d=True)):
-                left -= len(block)
+            before = _MP3_BEFORE if file.format == "MP3" else 0
+            while True:
+                skipped = min(before, place)
+                file.seek(place - skipped)  # as soundfile does after each read
+                wanted = skipped + int(min(size, end - place))
+                block = file.read(wanted, dtype="float32", always_2d=True)[skipped:]
+                if not len(block):
+                    return
+                place += len(block)
                 yield block
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"not readable as audio ({_reason(error)})") from None

@@ -205,20 +205,20 @@ def test_a_recording_in_memory_reads_as_its_file_does(tmp_path, rate):
     assert str(recording) == "a"
 
 
-@pytest.mark.parametrize(
-    ("name", "error"), [("a.wav", 2e-4), ("a.flac", 2e-4), ("a.ogg", 2e-4), ("a.mp3", 0.01)]
-)  # MP3's first frames after a leap lack the bits of those before
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
 @pytest.mark.parametrize("rate", [16_000, 32_000])
-def test_a_part_of_a_file_is_that_of_the_whole(tmp_path, name, error, rate):
+def test_a_part_of_a_file_is_that_of_the_whole(tmp_path, name, rate):
     samples = chirp(32_000, seconds=25, top=0.2)
     soundfile.write(tmp_path / name, samples, 32_000)
     whole = audio.read(tmp_path / name, rate)
+    if rate == 32_000:
+        np.testing.assert_allclose(whole, soundfile.read(tmp_path / name, dtype="float32")[0], atol=1e-6)
     for onset, offset in ((0.0, 2.0), (2.52, 12.52), (13.0, 24.0), (20.0, None)):
         part = audio.read(tmp_path / name, rate, onset=onset, offset=offset)
         there = whole[round(onset * rate) :][: None if offset is None else round((offset - onset) * rate)]
         edge = 0 if rate == 32_000 else 100  # samples that the resampler's filter reaches past a cut
         assert len(part) == len(there)
-        np.testing.assert_allclose(part[edge : len(part) - edge], there[edge : len(there) - edge], atol=error)
+        np.testing.assert_allclose(part[edge : len(part) - edge], there[edge : len(there) - edge], atol=2e-4)
     assert not len(audio.read(tmp_path / name, rate, onset=30.0))
 
 
