@@ -230,6 +230,7 @@ class _Run:
                     self._append({"step": trainer.step, **speed, **losses})
                 milestone = trainer.step % config.evaluate_every == 0 or trainer.step == config.steps
                 if milestone:
+                    advance(count=0, note="hears the validation soundscapes")
                     self._validate()
                     clock = time.monotonic() - self.seconds
                 if milestone or trainer.step % _SAVE_EVERY == 0:
