@@ -171,7 +171,7 @@ class FineLapLoop:
         self.augment = augment_of(loop.trainer.config)
         self.source, self.book, self.trainer = loop.sources.sets[0], loop.book, loop.trainer
         self.config, self.hop = loop.config, loop.sampler.hop
-        self.frames = loop.batch.labels.shape[2]
+        self.frames = loop.batch.labels.shape[1]
         self.loader = torch.utils.data.DataLoader(
             self,  # type: ignore[arg-type]
             batch_size=self.config.batch_size,

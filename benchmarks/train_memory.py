@@ -47,20 +47,18 @@ def peak(size: int, phrases: int, micro: int | None) -> float:
     config = TrainConfig(batch_size=size, micro_batch=micro, phrases_per_clip=phrases)
     trainer = Trainer(config, device="cpu")
     number, frames, kinds = size * phrases, 250, len(trainer.model.text.sound_kinds.names)
-    labels = torch.zeros(size, number, frames, dtype=torch.bool)
-    known = torch.zeros_like(labels)
-    for clip in range(size):
-        own = slice(clip * phrases, (clip + 1) * phrases)
-        known[clip, own] = True
-        labels[clip, own, : frames // 10] = True
+    sounding = torch.stack([torch.arange(number) // phrases, torch.arange(number)], dim=1)
+    labels = torch.zeros(number, frames, dtype=torch.bool)
+    labels[:, : frames // 10] = True
     shown = torch.zeros(size, kinds, frames, dtype=torch.bool)
     batch = Batch(
         waveforms=0.1 * torch.randn(size, 160_000),
         draws=torch.rand(size, augment_of(TrainConfig()).num_draws),
         phrases=[f"sound number {place}" for place in range(number)],
+        sounding=sounding,
         labels=labels,
-        known=known,
         masked=torch.zeros_like(labels),
+        told=torch.ones(size, number, dtype=torch.bool),
         weights=torch.ones(size, number),
         kind_labels=shown,
         kind_known=torch.ones_like(shown),

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ import torch
 from manifests import audio
 from manifests.schema import SCHEMA_VERSION, Background, Caption, Event, Phrase, Soundscape, Stretch
 from manifests.store import DatasetFolder, write_json, write_rows
+
+if TYPE_CHECKING:
+    from training.data import Batch
 
 torch.set_num_threads(1)  # test processes share the cores
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks a hub for anything
@@ -106,3 +110,12 @@ def _private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path_factory.getbasetemp() / "matplotlib"))
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+def cells_of(batch: "Batch") -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What sounds, what is known and what is masked, of every clip, phrase and frame."""
+    labels = torch.zeros(len(batch.told), len(batch.phrases), batch.labels.shape[1], dtype=torch.bool)
+    masked = torch.zeros_like(labels)
+    for (clip, phrase), active, hidden in zip(batch.sounding.tolist(), batch.labels, batch.masked, strict=True):
+        labels[clip, phrase], masked[clip, phrase] = active, hidden
+    return labels, batch.told[:, :, None] | labels, masked

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import TOY_SOUNDS, make_toy_dataset
+from conftest import TOY_SOUNDS, cells_of, make_toy_dataset
 
 from manifests.errors import FlamError
 from manifests.frames import frame_labels
@@ -50,6 +50,7 @@ def clusters_of(book: PhraseBook) -> dict[str, str]:
 def test_labels_are_the_frames_of_the_rows_events(toy_dataset: DatasetFolder) -> None:
     source, book = opened(toy_dataset)
     batch = make_batch(source, book, SAMPLER, 0)
+    labels, _, _ = cells_of(batch)
     rows = {row.soundscape_id: row for row in toy_dataset.soundscapes()}
     checked = 0
     for i, soundscape_id in enumerate(batch.soundscape_ids):
@@ -58,7 +59,7 @@ def test_labels_are_the_frames_of_the_rows_events(toy_dataset: DatasetFolder) ->
             for event in rows[soundscape_id].events:
                 if phrase in book.phrases[event.cluster]:
                     expected |= frame_labels(event.activity, num_frames=100, hop=0.04)
-            np.testing.assert_array_equal(batch.labels[i, k].numpy(), expected)
+            np.testing.assert_array_equal(labels[i, k].numpy(), expected)
             checked += int(expected.any())
     assert checked >= 6
 
@@ -68,9 +69,10 @@ def test_a_batch_depends_on_seed_and_step_alone(toy_dataset: DatasetFolder) -> N
     source, book = opened(toy_dataset)
     in_a_row = list(batches(source, book, sampler, range(3)))
     alone = make_batch(*opened(toy_dataset), sampler, 2)
+    alone_labels, _, _ = cells_of(alone)
     assert alone.soundscape_ids == in_a_row[2].soundscape_ids
     assert (alone.waveforms == in_a_row[2].waveforms).all()
-    assert (alone.labels == in_a_row[2].labels).all()
+    assert torch.equal(alone_labels, cells_of(in_a_row[2])[0])
     other = make_batch(source, book, dataclasses.replace(sampler, seed=4), 2)
     assert other.soundscape_ids != alone.soundscape_ids
 
@@ -94,10 +96,11 @@ def test_what_can_be_heard_in_the_background_is_never_a_negative(tmp_path) -> No
     write_rows(folder.soundscape_shard(0), rows, type(rows[0]))
     source, book = opened(folder)
     batch = make_batch(source, book, SAMPLER, 0)
+    labels, known, _ = cells_of(batch)
     k = next(k for k, phrase in enumerate(batch.phrases) if phrase in book.phrases["hiss"])
-    np.testing.assert_array_equal(batch.known[:, k].numpy(), batch.labels[:, k].numpy())
+    np.testing.assert_array_equal(known[:, k].numpy(), labels[:, k].numpy())
     others = [i for i in range(len(batch.phrases)) if i != k]
-    assert batch.known[:, others].all()
+    assert known[:, others].all()
 
 
 @pytest.mark.parametrize("annotation", ["open", "none"])
@@ -106,7 +109,8 @@ def test_without_closed_annotation_nothing_is_a_negative(tmp_path, annotation: s
     rows = [dataclasses.replace(row, annotation=annotation) for row in folder.soundscapes()]
     write_rows(folder.soundscape_shard(0), rows, type(rows[0]))
     batch = make_batch(*opened(folder), SAMPLER, 0)
-    assert (batch.known == batch.labels).all()
+    labels, known, _ = cells_of(batch)
+    assert (known == labels).all()
 
 
 def test_an_ancestor_of_what_sounds_is_never_a_negative(tmp_path) -> None:
@@ -117,14 +121,24 @@ def test_an_ancestor_of_what_sounds_is_never_a_negative(tmp_path) -> None:
     write_rows(folder.phrases_path, phrases, Phrase)
     source, book = opened(folder)
     batch = make_batch(source, book, SAMPLER, 0)
+    labels, known, _ = cells_of(batch)
     of = {name: next(k for k, p in enumerate(batch.phrases) if p in book.phrases[name]) for name in TOY_SOUNDS}
     seen = 0
-    for i in range(len(batch.labels)):
-        if batch.labels[i, of["hiss"]].any() and not batch.labels[i, of["warble"]].any():
-            assert not batch.known[i, of["warble"]].any()
+    for i in range(len(labels)):
+        if labels[i, of["hiss"]].any() and not labels[i, of["warble"]].any():
+            assert not known[i, of["warble"]].any()
             seen += 1
-        assert batch.known[i, of["low_tone"]].all()
+        assert known[i, of["low_tone"]].all()
     assert seen
+
+
+def test_cells_of_some_phrases_are_those_of_all(toy_dataset: DatasetFolder) -> None:
+    batch = make_batch(*opened(toy_dataset), SAMPLER, 0)
+    labels, _, _ = cells_of(batch)
+    assert labels.any()
+    assert len(batch.phrases) == 4
+    for places in (slice(None), slice(0, 2), slice(1, 4, 2), slice(3, 4), slice(2, 2), slice(0, 4, 3)):
+        assert torch.equal(batch.dense(batch.labels, places), labels[:, places])
 
 
 def test_a_cluster_that_training_never_hears_is_never_asked(toy_dataset: DatasetFolder) -> None:
@@ -138,6 +152,7 @@ def test_a_mixture_has_both_clips_labels_and_captions(toy_dataset: DatasetFolder
     source, book = opened(toy_dataset)
     plain = make_batch(source, book, SAMPLER, 0)
     mixed = make_batch(source, book, dataclasses.replace(SAMPLER, mix_share=1.0), 0)
+    labels, _, _ = cells_of(mixed)
     assert len(mixed.soundscape_ids) > len(plain.soundscape_ids)
     assert int(mixed.matches.sum()) > int(plain.matches.sum())
     column = {clusters_of(book)[phrase]: k for k, phrase in enumerate(mixed.phrases)}
@@ -148,10 +163,10 @@ def test_a_mixture_has_both_clips_labels_and_captions(toy_dataset: DatasetFolder
         assert next(ids) == own
         both = mixed.waveforms[i] - plain.waveforms[i]
         partners = [own] if not both.any() else [own, next(ids)]
-        expected = np.zeros_like(mixed.labels[i].numpy())
+        expected = np.zeros_like(labels[i].numpy())
         for event in (event for partner in partners for event in rows[partner].events):
             expected[column[event.cluster]] |= frame_labels(event.activity, num_frames=100, hop=0.04)
-        np.testing.assert_array_equal(mixed.labels[i].numpy(), expected)
+        np.testing.assert_array_equal(labels[i].numpy(), expected)
         united += len(partners) == 2
     assert united
 
@@ -178,14 +193,16 @@ def test_a_longer_recording_is_cropped_with_its_labels_and_a_shorter_one_heard_a
 ) -> None:
     source, book = opened(toy_dataset)
     short = make_batch(source, book, dataclasses.replace(SAMPLER, clip_duration=2.0), 0)
+    short_labels, _, _ = cells_of(short)
     assert short.waveforms.shape == (6, 32_000)
-    assert short.labels.shape[2] == 50
+    assert short_labels.shape[2] == 50
     long = make_batch(source, book, dataclasses.replace(SAMPLER, clip_duration=6.0), 0)
+    long_labels, long_known, _ = cells_of(long)
     assert long.waveforms.shape == (6, 96_000)
-    assert long.known.all()
-    assert torch.equal(long.labels[:, :, 100:], long.labels[:, :, :50])
+    assert long_known.all()
+    assert torch.equal(long_labels[:, :, 100:], long_labels[:, :, :50])
     assert torch.equal(long.waveforms[:, 64_000:], long.waveforms[:, :32_000])
-    assert long.labels[:, :, 100:].any()
+    assert long_labels[:, :, 100:].any()
 
 
 def test_what_a_cut_leaves_of_an_event_is_labelled_as_in_the_whole(toy_dataset: DatasetFolder) -> None:
@@ -237,12 +254,13 @@ def test_a_split_that_is_not_there_names_those_that_are(toy_dataset: DatasetFold
 def test_a_kind_sounds_where_any_of_its_members_does(toy_dataset: DatasetFolder) -> None:
     source, book = opened(toy_dataset)
     batch = make_batch(source, book, SAMPLER, 0)
+    labels, _, _ = cells_of(batch)
     column = {clusters_of(book)[phrase]: k for k, phrase in enumerate(batch.phrases)}
     members = {"noise": ["hiss"], "tone": ["low_tone", "high_tone", "warble"], "odd": ["warble"]}
     kinds_of_clusters = {kind for names in TOY_SOUNDS for kind in np.array(KINDS.names)[book.kinds_of(names)]}
     assert kinds_of_clusters == set(members)
     for place, kind in enumerate(KINDS.names):
-        expected = torch.stack([batch.labels[:, column[name]] for name in members[kind]]).any(0)
+        expected = torch.stack([labels[:, column[name]] for name in members[kind]]).any(0)
         assert torch.equal(batch.kind_labels[:, place], expected)
     assert batch.kind_labels.any()
     assert (batch.kind_known >= batch.kind_labels).all()
@@ -251,9 +269,10 @@ def test_a_kind_sounds_where_any_of_its_members_does(toy_dataset: DatasetFolder)
 def test_while_something_of_no_known_kind_sounds_no_kind_is_known_to_be_absent(toy_dataset: DatasetFolder) -> None:
     source, book = opened(toy_dataset, kinds=SoundKinds({"noise": frozenset({"hiss"})}))
     batch = make_batch(source, book, SAMPLER, 0)
+    labels, _, _ = cells_of(batch)
     column = {clusters_of(book)[phrase]: k for k, phrase in enumerate(batch.phrases)}
-    others = torch.stack([batch.labels[:, column[name]] for name in column if name != "hiss"]).any(0)
-    hiss = batch.labels[:, column["hiss"]]
+    others = torch.stack([labels[:, column[name]] for name in column if name != "hiss"]).any(0)
+    hiss = labels[:, column["hiss"]]
     assert (others & ~hiss).any()
     assert not (batch.kind_known[:, 0] & others & ~hiss).any()
     assert batch.kind_known[:, 0][hiss].all()
@@ -270,10 +289,11 @@ def test_a_background_hides_its_kinds_and_those_of_its_ancestors_and_descendants
     write_rows(folder.phrases_path, table, Phrase)
     source, book = opened(folder)
     batch = make_batch(source, book, dataclasses.replace(SAMPLER, batch_size=8), 0)
+    _, known, _ = cells_of(batch)
     own = batch.soundscape_ids.index(rows[0].soundscape_id)
     noise, hiss = KINDS.names.index("noise"), batch.phrases.index(book.phrases["hiss"][0])
     for i in range(8):
-        assert bool(batch.kind_known[i, noise].all()) == bool(batch.known[i, hiss].all()) == (i != own)
+        assert bool(batch.kind_known[i, noise].all()) == bool(known[i, hiss].all()) == (i != own)
     others = [place for place, name in enumerate(KINDS.names) if name != "noise"]
     assert batch.kind_known[:, others].all()
 
@@ -290,10 +310,11 @@ def test_a_label_that_other_sounds_hide_is_marked_where_no_other_event_of_it_is_
     write_rows(folder.soundscape_shard(0), rows, Soundscape)
     source, book = opened(folder)
     batch = make_batch(source, book, SAMPLER, 0)
+    labels, _, masked = cells_of(batch)
     for k, phrase in enumerate(batch.phrases):
-        expected = batch.labels[:, k] & (phrase in book.phrases["hiss"])
-        np.testing.assert_array_equal(batch.masked[:, k].numpy(), expected.numpy())
-    assert batch.masked.any()
+        expected = labels[:, k] & (phrase in book.phrases["hiss"])
+        np.testing.assert_array_equal(masked[:, k].numpy(), expected.numpy())
+    assert masked.any()
     assert not make_batch(
         *opened(make_toy_dataset(tmp_path / "other", train=8, valid=0, test=0)), SAMPLER, 0
     ).masked.any()

@@ -26,11 +26,10 @@ def columns(*kinds: str) -> list[Column]:
 
 def test_all_other_phrases_weigh_together_as_much_as_finelaps_drawn_ones() -> None:
     """In expectation: N - P others are drawn for each clip, each with the same chance."""
-    labels = np.zeros((2, 12, 3), bool)
-    labels[0, [1, 4], 1] = labels[1, 7, :] = True
-    known = np.ones_like(labels)
+    sounds = np.zeros((2, 12), bool)
+    sounds[0, [1, 4]] = sounds[1, 7] = True
     found = phrase_weights(
-        labels, known, columns(*["sounds"] * 12), Negatives(shares={"cluster": 1.0}, per_clip=5, num_phrases=12)
+        sounds, ~sounds, columns(*["sounds"] * 12), Negatives(shares={"cluster": 1.0}, per_clip=5, num_phrases=12)
     )
     rng = np.random.default_rng(0)
     counts = np.zeros((2, 12))
@@ -44,22 +43,19 @@ def test_all_other_phrases_weigh_together_as_much_as_finelaps_drawn_ones() -> No
 
 
 def test_what_is_unknown_leaves_its_weight_to_others() -> None:
-    labels = np.zeros((1, 4, 2), bool)
-    labels[0, 0] = True
-    known = np.ones_like(labels)
-    known[0, 3] = False
+    sounds = np.array([[True, False, False, False]])
+    absent = np.array([[False, True, True, False]])
     found = phrase_weights(
-        labels, known, columns(*["sounds"] * 4), Negatives(shares={"cluster": 1.0}, per_clip=2, num_phrases=4)
+        sounds, absent, columns(*["sounds"] * 4), Negatives(shares={"cluster": 1.0}, per_clip=2, num_phrases=4)
     )
     np.testing.assert_allclose(found, [[1.0, 0.5, 0.5, 0.0]])
 
 
 def test_no_negative_weighs_more_than_a_positive() -> None:
-    labels = np.zeros((1, 3, 2), bool)
-    labels[0, 0] = True
+    sounds = np.array([[True, False, False]])
     found = phrase_weights(
-        labels,
-        np.ones_like(labels),
+        sounds,
+        ~sounds,
         columns(*["sounds"] * 3),
         Negatives(shares={"cluster": 1.0}, per_clip=20, num_phrases=3),
     )
@@ -76,10 +72,9 @@ def test_no_negative_weighs_more_than_a_positive() -> None:
     ],
 )
 def test_each_kind_of_negatives_counts_by_its_share(shares, expected) -> None:
-    labels = np.zeros((1, 5, 2), bool)
-    labels[0, 0] = True
+    sounds = np.array([[True, False, False, False, False]])
     kinds = columns("sounds", "sounds", "sounds", "drawn", "random")
-    found = phrase_weights(labels, np.ones_like(labels), kinds, Negatives(shares=shares, per_clip=None, num_phrases=5))
+    found = phrase_weights(sounds, ~sounds, kinds, Negatives(shares=shares, per_clip=None, num_phrases=5))
     np.testing.assert_allclose(found, [expected])
 
 

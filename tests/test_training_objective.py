@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_toy_dataset
+from conftest import cells_of, make_toy_dataset
 from torch import nn
 
 from manifests.errors import FlamError
@@ -88,7 +88,8 @@ def test_the_gradient_taken_block_by_block_is_autograds(config: TrainConfig, bat
     model.zero_grad()
     frames, _ = objective.embed_clips(model, batch, PLAIN)
     logits = model.frame_logits(frames, model.embed_text(batch.phrases))
-    loss = frame_loss(logits, batch.labels, batch.known * batch.weights[:, :, None]).mean
+    labels, known, _ = cells_of(batch)
+    loss = frame_loss(logits, labels, known * batch.weights[:, :, None]).mean
     (only.frame_weight * loss).backward()
     plain = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
     assert_same(plain, {name: value for name, value in found.items() if not name.startswith("loss")})
@@ -128,6 +129,7 @@ def test_flams_frame_loss_is_that_of_a_slow_loop(batch: Batch) -> None:
         parameter.requires_grad_(False)
     head = model.frame_logit
     assert isinstance(head, TextHead)
+    labels, known, _ = cells_of(batch)
     total, cells = 0.0, 0
     for k in range(len(batch.phrases)):
         hidden = nn.functional.gelu(head.scale_hidden.weight @ texts[k] + head.scale_hidden.bias)
@@ -136,10 +138,10 @@ def test_flams_frame_loss_is_that_of_a_slow_loop(batch: Batch) -> None:
         beta = float(head.bias_out.weight[0] @ hidden + head.bias_out.bias[0])
         for i in range(frames.shape[0]):
             for t in range(frames.shape[1]):
-                if not batch.known[i, k, t]:
+                if not known[i, k, t]:
                     continue
                 h = alpha * float(frames[i, t] @ texts[k]) + beta
-                z = 1 if batch.labels[i, k, t] else -1
+                z = 1 if labels[i, k, t] else -1
                 total += math.log1p(math.exp(-z * h))
                 cells += 1
     assert cells > 1000
@@ -163,9 +165,10 @@ def test_the_prior_loss_takes_the_share_of_known_cells(batch: Batch) -> None:
     model = model_of(AS_FLAM)
     found = float(step_losses(model, batch, AS_FLAM)["prior"].own.detach())
     biases = model.phrase_biases(model.embed_text(batch.phrases)).tolist()
+    labels, known, _ = cells_of(batch)
     total = 0.0
     for k, beta in enumerate(biases):
-        share = float(batch.labels[:, k].sum() / batch.known[:, k].sum())
+        share = float(labels[:, k].sum() / known[:, k].sum())
         total += share * math.log1p(math.exp(-beta)) + (1 - share) * math.log1p(math.exp(beta))
     assert math.isclose(found, total / len(biases), rel_tol=1e-9)
 

@@ -67,7 +67,9 @@ for name, content in json.loads(sys.argv[3]).items():
     book = PhraseBook([sources.sets[0].folder.phrases()], sources.clusters(), load_kinds("1"))
     batch = make_batch(sources, book, _sampler(config, 4.0), 0, rank=parallel.rank(), world=parallel.world())
     if name.startswith("few"):  # than processes
-        fewer = {part: getattr(batch, part)[:, :1] for part in ("labels", "known", "masked", "weights", "matches")}
+        fewer = {part: getattr(batch, part)[:, :1] for part in ("told", "weights", "matches")}
+        first = batch.sounding[:, 1] == 0
+        fewer |= {part: getattr(batch, part)[first] for part in ("sounding", "labels", "masked")}
         batch = dataclasses.replace(batch, phrases=batch.phrases[:1], captions=batch.captions[:1], **fewer)
     trainer = Trainer(config, device="cpu")
     for norm in trainer.model.parameters():

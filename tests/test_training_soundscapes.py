@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_toy_dataset
+from conftest import cells_of, make_toy_dataset
 from small_bank import default_sounds, write_bank
 from test_training_data import KINDS, SAMPLER
 
@@ -140,14 +140,15 @@ def test_a_dataset_tells_of_no_sound_that_it_has_no_label_for(tmp_path: Path) ->
     )
     book = PhraseBook([source.folder.phrases() for source in sources.sets], sources.clusters(), KINDS)
     batch = make_batch(sources, book, dataclasses.replace(SAMPLER, batch_size=12), 0)
+    _, known, _ = cells_of(batch)
     datasets = [dataset for dataset, _ in sources.items(0, 12, SAMPLER.seed)]
     hiss = next(k for k, phrase in enumerate(batch.phrases) if phrase in book.phrases["hiss"])
     assert set(datasets) == {0, 1}
     for i, dataset in enumerate(datasets):
-        assert bool(batch.known[i, hiss].all()) == (dataset == 0)
+        assert bool(known[i, hiss].all()) == (dataset == 0)
         assert bool(batch.kind_known[i, KINDS.names.index("noise")].all()) == (dataset == 0)
         others = [k for k in range(len(batch.phrases)) if k != hiss]
-        assert batch.known[i, others].all()
+        assert known[i, others].all()
 
 
 def test_a_set_that_nobody_described_teaches_sounds_alone(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_a_set_that_nobody_described_teaches_sounds_alone(tmp_path: Path) -> Non
     batch = make_batch(sources, book, SAMPLER, 0)
     datasets = np.array([dataset for dataset, _ in sources.items(0, 6, SAMPLER.seed)])
     np.testing.assert_array_equal(batch.matches.any(1).numpy(), datasets == 0)
-    assert batch.labels.any(2).any(1).all()
+    assert cells_of(batch)[0].any(2).any(1).all()
 
 
 def test_a_set_with_captions_alone_trains_and_is_mixed_with_others(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from manifests.frames import num_frames
-from training.clips import Take, Truth, crop, samples_of, truth, waveform
+from training.clips import Frames, Take, Truth, crop, samples_of, truth, waveform
 from training.negatives import Column, Negatives, asked, kind_weights, phrase_weights
 from training.phrase_book import PhraseBook
 from training.soundscapes import WeightedSets
@@ -33,9 +33,10 @@ class Batch:
     waveforms: Float[Tensor, "clip sample"]
     draws: Float[Tensor, "clip draw"]  # for `SpectrogramAugment`
     phrases: list[str]
-    labels: Bool[Tensor, "clip phrase frame"]
-    known: Bool[Tensor, "clip phrase frame"]  # cells whose truth is known
-    masked: Bool[Tensor, "clip phrase frame"]  # cells in which the phrase sounds, and other sounds hide it
+    sounding: Int[Tensor, "pair 2"]  # each clip and phrase of which something is heard
+    labels: Bool[Tensor, "pair frame"]
+    masked: Bool[Tensor, "pair frame"]  # where the phrase sounds, and other sounds hide it
+    told: Bool[Tensor, "clip phrase"]  # whether it is known that the phrase sounds nowhere else
     weights: Float[Tensor, "clip phrase"]  # of a phrase's cells in the frame loss
     kind_labels: Bool[Tensor, "clip kind frame"]
     kind_known: Bool[Tensor, "clip kind frame"]
@@ -43,6 +44,17 @@ class Batch:
     captions: list[str]  # all different
     matches: Bool[Tensor, "clip caption"]
     soundscape_ids: list[str]
+
+    def dense(
+        self, values: Bool[Tensor, "pair frame"], places: slice = slice(None)
+    ) -> Bool[Tensor, "clip block frame"]:
+        """Every cell of some phrases, of `labels` or `masked`: of all phrases at once it would take gigabytes."""
+        start, stop, step = places.indices(len(self.phrases))
+        clips, phrases = self.sounding.T
+        asked = (phrases >= start) & (phrases < stop) & ((phrases - start) % step == 0)
+        found = values.new_zeros(len(self.waveforms), len(range(start, stop, step)), values.shape[1])
+        found[clips[asked], (phrases[asked] - start) // step] = values[asked]
+        return found
 
     def to(self, device: torch.device) -> "Batch":
         """The same there."""
@@ -102,8 +114,11 @@ def make_batch(
     planned = plan_step(sources, book, sampler, step)
     own = slice(rank, None, world)
     clips, truths = planned.clips[own], planned.truths[own]
-    labels, known, masked = _targets(clips, truths, planned.columns, book, sampler)
+    sounding, labels, masked, told = _targets(clips, truths, planned.columns, book, sampler)
+    sounds = np.zeros_like(told)
+    sounds[tuple(sounding.T)] = True
     kind_labels, kind_known = _kind_targets(clips, truths, book, sampler)
+    kinds_sound = np.any(kind_labels, axis=2)
     sound = functools.partial(
         waveform, duration=sampler.clip_duration, hop=sampler.hop, sample_rate=sampler.sample_rate
     )
@@ -114,13 +129,14 @@ def make_batch(
         waveforms=torch.from_numpy(np.stack([sound(takes, read) for takes in clips])),
         draws=torch.from_numpy(planned.draws[own]),
         phrases=[column.phrase for column in planned.columns],
+        sounding=torch.from_numpy(sounding),
         labels=torch.from_numpy(labels),
-        known=torch.from_numpy(known),
         masked=torch.from_numpy(masked),
-        weights=torch.from_numpy(phrase_weights(labels, known, planned.columns, sampler.negatives)),
+        told=torch.from_numpy(told),
+        weights=torch.from_numpy(phrase_weights(sounds, told & ~sounds, planned.columns, sampler.negatives)),
         kind_labels=torch.from_numpy(kind_labels),
         kind_known=torch.from_numpy(kind_known),
-        kind_weights=torch.from_numpy(kind_weights(kind_labels, kind_known)),
+        kind_weights=torch.from_numpy(kind_weights(kinds_sound, np.any(kind_known, axis=2) & ~kinds_sound)),
         captions=planned.captions,
         matches=torch.tensor(
             [[any(take.caption == caption for take in takes) for caption in planned.captions] for takes in clips],
@@ -165,26 +181,36 @@ def _targets(
     book: PhraseBook,
     sampler: Sampler,
 ) -> tuple[
-    Bool[np.ndarray, "clip phrase frame"], Bool[np.ndarray, "clip phrase frame"], Bool[np.ndarray, "clip phrase frame"]
+    Int[np.ndarray, "pair 2"],
+    Bool[np.ndarray, "pair frame"],
+    Bool[np.ndarray, "pair frame"],
+    Bool[np.ndarray, "clip phrase"],
 ]:
-    """Labels, which of them are known, and which of the positive ones are masked."""
-    frames = num_frames(sampler.clip_duration, sampler.hop)
-    labels = np.zeros((len(clips), len(columns), frames), dtype=bool)
-    known, masked = np.zeros_like(labels), np.zeros_like(labels)
+    """Clip and phrase of all that sounds, when, where other sounds hide it, and what is known to sound nowhere else."""
     rows = np.array([book.column[column.cluster] for column in columns], dtype=int)
     random = np.array([column.kind == "random" for column in columns], dtype=bool)
     place_of = {column.cluster: place for place, column in enumerate(columns) if column.kind != "random"}
+    told = np.zeros((len(clips), len(columns)), dtype=bool)
+    sounding: list[tuple[int, int]] = []
+    labels: list[Frames] = []
+    masked: list[Frames] = []
     for i, (takes, found) in enumerate(zip(clips, truths, strict=True)):
         for cluster, active in found.active.items():
-            if (place := place_of.get(cluster)) is not None:
-                labels[i, place] = active
-                masked[i, place] = labels[i, place] & ~found.heard[cluster]
+            if (place := place_of.get(cluster)) is not None and active.any():
+                sounding.append((i, place))
+                labels.append(active)
+                masked.append(active & ~found.heard[cluster])
         annotated = np.logical_and.reduce([book.annotated[take.dataset] for take in takes])
         tells = annotated & ~book.related({*found.active, *found.unknown})
         tells[[book.column[cluster] for cluster in found.unknown if cluster in book.column]] = False
-        known[i] = (found.closed & (tells[rows] | random))[:, None]
-        known[i] |= labels[i]
-    return labels, known, masked
+        told[i] = found.closed & (tells[rows] | random)
+    frames = num_frames(sampler.clip_duration, sampler.hop)
+    return (
+        np.array(sounding, dtype=int).reshape(-1, 2),
+        np.array(labels, dtype=bool).reshape(-1, frames),
+        np.array(masked, dtype=bool).reshape(-1, frames),
+        told,
+    )
 
 
 def _kind_targets(

@@ -59,17 +59,16 @@ def asked(sounding: Sequence[str], book: PhraseBook, negatives: Negatives, rng: 
 
 
 def phrase_weights(
-    labels: Bool[np.ndarray, "clip phrase frame"],
-    known: Bool[np.ndarray, "clip phrase frame"],
+    sounds: Bool[np.ndarray, "clip phrase"],
+    absent: Bool[np.ndarray, "clip phrase"],
     columns: Sequence[Column],
     negatives: Negatives,
 ) -> Float[np.ndarray, "clip phrase"]:
-    """1 for what sounds in a clip; what doesn't weighs together as the N - P phrases that FineLAP draws.
+    """1 for what sounds in a clip; what is known to be absent weighs together as the N - P phrases that FineLAP draws.
 
     That is the loss of drawing them in expectation, without the noise of drawing. A kind of negatives weighs its share
     of it, spread over all of that kind whose absence is known; none weighs more than what sounds.
     """
-    sounds, absent = _sounds_and_absent(labels, known)
     kinds = np.array([column.kind for column in columns], dtype=object)
     eligible = {"cluster": kinds != "random", "in-batch": kinds == "sounds", "random": kinds == "random"}
     weights = sounds.astype(np.float32)
@@ -80,20 +79,12 @@ def phrase_weights(
 
 
 def kind_weights(
-    labels: Bool[np.ndarray, "clip kind frame"], known: Bool[np.ndarray, "clip kind frame"]
+    sounds: Bool[np.ndarray, "clip kind"], absent: Bool[np.ndarray, "clip kind"]
 ) -> Float[np.ndarray, "clip kind"]:
     """The same for kinds of sound, which are always all asked."""
-    sounds, absent = _sounds_and_absent(labels, known)
     weights: Float[np.ndarray, "clip kind"] = sounds.astype(np.float32)
     weights += _spread(absent, sounds, _KINDS_PER_CLIP, 1.0)
     return weights
-
-
-def _sounds_and_absent(
-    labels: Bool[np.ndarray, "clip phrase frame"], known: Bool[np.ndarray, "clip phrase frame"]
-) -> tuple[Bool[np.ndarray, "clip phrase"], Bool[np.ndarray, "clip phrase"]]:
-    sounds, told = np.any(labels, axis=2), np.any(known, axis=2)
-    return sounds, np.logical_and(told, ~sounds)
 
 
 def _spread(

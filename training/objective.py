@@ -105,11 +105,12 @@ def _frame(
     """Own clips against the phrases of all processes, a block of phrases at a time."""
 
     def loss(frames: Tensor, vectors: Tensor, places: slice) -> tuple[Tensor, Tensor]:
-        weights = batch.known[:, places] * batch.weights[:, places, None]
+        labels = batch.dense(batch.labels, places)
+        weights = (batch.told[:, places, None] | labels) * batch.weights[:, places, None]
         if config.masked_weight < 1.0:
-            weights = weights * (1.0 - (1.0 - config.masked_weight) * batch.masked[:, places])
+            weights = weights * (1.0 - (1.0 - config.masked_weight) * batch.dense(batch.masked, places))
         logits = model.frame_logits(frames, vectors, bias_detached=config.prior_weight > 0)
-        return frame_loss(logits, batch.labels[:, places], weights)
+        return frame_loss(logits, labels, weights)
 
     blocks = list(_blocks(own, batch, config))
     parameters = [one for one in model.frame_logit.parameters() if one.requires_grad]
@@ -161,7 +162,7 @@ def _blocks(
     own: Float[Tensor, "own dim"], batch: Batch, config: TrainConfig
 ) -> Iterator[tuple[Float[Tensor, "block dim"], slice]]:
     """Phrase vectors and their places among all phrases: gathered, or as they come by FLAM's ring."""
-    size, per_block = len(batch.phrases), max(1, _CELLS // (batch.labels.shape[0] * batch.labels.shape[2]))
+    size, per_block = len(batch.phrases), max(1, _CELLS // (len(batch.told) * batch.labels.shape[1]))
     whole = (
         parallel.ring(own, size)
         if config.exchange == "ring"
@@ -177,8 +178,14 @@ def _blocks(
 
 
 def _prior(model: FlamModel, phrases: Float[Tensor, "phrase dim"], batch: Batch) -> Float[Tensor, ""]:
-    cells = torch.stack([batch.labels.sum((0, 2)), batch.known.sum((0, 2))]).to(phrases)
-    positive, known = parallel.total(cells)
+    clips, places = batch.sounding.T
+    frames = batch.labels.shape[1]
+    active = batch.labels.sum(1)
+    known = batch.told.sum(0) * frames
+    cells = torch.stack([torch.zeros_like(known), known]).index_add(
+        1, places, torch.stack([active, active * ~batch.told[clips, places]])
+    )
+    positive, known = parallel.total(cells.to(phrases))
     return prior_loss(model.phrase_biases(phrases), positive / known) / parallel.world()
 
 
