@@ -1,10 +1,12 @@
 """The commands: parse, call one function, print. Heavy imports stand inside the bodies, so that --help is quick."""
 
+import contextlib
+import errno
 import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -39,6 +41,7 @@ app = typer.Typer(
     help="Labelled sounds in, a model that finds free text in recordings out.",
 )
 _INTERRUPTED = 130  # what Typer exits with after Ctrl-C
+_TOO_LITTLE = "not enough memory; to train in less, lower --batch-size or set micro_batch in a recipe"
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every random draw: the same seed, the same result.")]
@@ -54,16 +57,33 @@ TrustRemoteCode = Annotated[
 ]
 
 
+def _png(path: Path | None) -> Path | None:
+    """Lest a recording be drawn over that stands where the picture's name should."""
+    if path is not None and path.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{path} does not end in .png")
+    return path
+
+
 def run() -> None:
     """Entry point: exit 0 done, 1 a user's error in one line, 2 usage, 130 interrupted."""
     # torch's waiting threads spin by default: beside one busy program, training then runs at a quarter of its speed;
     # this way at a half, and alone as fast as ever. It must be set before torch is loaded
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    if sys.stdout is None:  # closed by `>&-`
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the program
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except FlamError as error:
-        talk.print(f"flam-cli: {error}", markup=False, highlight=False)
-        sys.exit(1)
+        _fail(str(error))
+    except MemoryError:
+        _fail(_TOO_LITTLE)
+    except RuntimeError as error:  # torch's
+        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        _fail(_TOO_LITTLE)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             talk.print("flam-cli: interrupted; run the same command again to go on", markup=False)
@@ -72,6 +92,17 @@ def run() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _fail(f"cannot write what was found: {error.strerror}")
+
+
+def _fail(message: str) -> NoReturn:
+    talk.print(f"flam-cli: {message}", markup=False, highlight=False)
+    with contextlib.suppress(OSError):  # or Python would say once more what its stdout could not take
+        sys.stdout.close()
+    sys.exit(1)
 
 
 @app.command()
@@ -555,7 +586,7 @@ def train(  # noqa: PLR0913 - as above
     talk.print(
         f"kept step {report.best.get('step', report.steps)}"
         + "".join(f", {name} {value:.3f}" for name, value in measured.items())
-        + (" on validation data" if "score" in report.best else ": the dataset has no validation soundscapes")
+        + (" on validation data" if "score" in report.best else ": no dataset has validation soundscapes with events")
     )
 
 
@@ -729,7 +760,7 @@ def detect(  # noqa: PLR0913 - as above
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="PNG to draw, for one file.")] = None,
+    plot: Annotated[Path | None, typer.Option(callback=_png, help="PNG to draw, for one file.")] = None,
     trust_remote_code: TrustRemoteCode = False,
     device: Device = "cpu",
 ) -> None:
@@ -742,22 +773,25 @@ def detect(  # noqa: PLR0913 - as above
 
     if plot is not None and len(files) > 1:
         raise FlamError(f"--plot {plot} draws one recording, but {len(files)} were given; name one file")
+    if as_json and as_csv:
+        raise FlamError("--json and --csv are two forms of the same; give one of them")
     _trust(trust_remote_code)
     detector = Detector.load(run, device=device, unbiased=unbiased)
+    phrases = list(dict.fromkeys(phrase))
     rows: list[dict[str, Any]] = []
     failed: list[str] = []
     for file in files:
         try:
-            found = detector.detect(file, phrase, threshold=threshold)
+            found = detector.detect(file, phrases, threshold=threshold)
         except FlamError as error:
             if len(files) == 1:
                 raise
             failed.append(str(error))
             continue
         rows += [detection_row(file, detection) for detection in found]
-    if plot is not None:
-        plot_file(plot, detector, files[0], phrase, threshold=threshold)
     print_found(rows, as_json=as_json, as_csv=as_csv)
+    if plot is not None:
+        plot_file(plot, detector, files[0], phrases, threshold=threshold)
     if failed:
         raise FlamError(f"{len(failed)} of {len(files)} files could not be used: {'; '.join(failed)}")
 
@@ -766,7 +800,7 @@ def detect(  # noqa: PLR0913 - as above
 def stats(
     data: Annotated[Path, typer.Argument(help="Dataset folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="Draw it, too: a PNG file.")] = None,
+    plot: Annotated[Path | None, typer.Option(callback=_png, help="Draw it, too: a PNG file.")] = None,
 ) -> None:
     """Count what a dataset holds: labels, durations, SNR, polyphony, audibility, splits, licences, what was left out.
 

@@ -54,6 +54,8 @@ def probe(path: Path) -> tuple[int, int, float]:
         raise AudioError(path, f"not readable as audio ({error.strerror})") from None
     try:
         info = soundfile.info(str(path))
+    except UnicodeEncodeError:
+        raise AudioError(path, "its name is not Unicode; rename it") from None
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise AudioError(path, f"not readable as audio ({_reason(error)})") from None
     if not MIN_SAMPLE_RATE <= info.samplerate <= MAX_SAMPLE_RATE:

@@ -15,6 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 _LOG_EVERY_SECONDS = 10.0
 _bars: list[Progress] = []  # one at a time: a second on the same lines would flicker
@@ -34,14 +35,14 @@ def progress(description: str, total: int, *, done: int = 0) -> Iterator[Callabl
     elif sys.stderr.isatty():
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
         )
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*columns, console=Console(stderr=True), expand=True) as bar:
             _bars.append(bar)
             try:
                 yield _bar_advance(bar, bar.add_task(description, total=total, completed=done, note=""))

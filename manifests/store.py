@@ -44,6 +44,7 @@ class DatasetFolder:
             root: its path.
             render: makes the audio of a soundscape that has none on disk.
         """
+        check_name(root)
         folder = cls(root, render=render)
         if not root.is_dir():
             raise FlamError(f"no dataset at {root}: the folder does not exist; make one with `flam-cli simulate`")
@@ -326,9 +327,18 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
+def check_name(path: Path) -> None:
+    """Raise FlamError for a name that no library but Python's own could open."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise FlamError(f"{path}: the name is not Unicode; rename it, or choose another") from None
+
+
 @contextlib.contextmanager
 def locked(folder: Path, command: str) -> Iterator[None]:
     """Keep other processes from writing to `folder`. The lock dies with its process, so none is ever stale."""
+    check_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a+", encoding="utf-8")

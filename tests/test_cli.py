@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -211,6 +212,67 @@ def test_detect_prints_data_on_stdout_and_talk_on_stderr(run: Path, data: Datase
 def test_detect_draws_a_picture(run: Path, data: DatasetFolder, tmp_path: Path) -> None:
     invoke("detect", run, recording(data), "--phrase", "hiss", "--plot", tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_is_not_drawn_over_a_recording(run: Path, data: DatasetFolder) -> None:
+    file = next(data.root.rglob("*.wav"))
+    before = file.read_bytes()
+    for command in (["detect", run, file, "--phrase", "hiss", "--plot", file], ["stats", data.root, "--plot", file]):
+        done = CliRunner().invoke(cli.app, [str(part) for part in command])
+        assert done.exit_code == 2
+        assert "does not end in .png" in done.stderr
+    assert file.read_bytes() == before
+
+
+def test_what_was_found_is_printed_even_if_it_cannot_be_drawn(run: Path, data: DatasetFolder, tmp_path: Path) -> None:
+    file = next(data.root.rglob("*.wav"))
+    asked = ["detect", str(run), str(file), "--phrase", "hiss", "--phrase", "hiss", "--threshold", "0", "--csv"]
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(cli.app, [*asked, "--plot", str(tmp_path / "file" / "a.png")])
+    assert isinstance(done.exception, FlamError)
+    assert len(list(csv.DictReader(io.StringIO(done.stdout)))) == 1  # the phrase was given twice
+    done = CliRunner().invoke(cli.app, [*asked, "--json"])
+    assert "--json and --csv are two forms of the same" in str(done.exception)
+
+
+def test_names_that_are_not_unicode_and_full_disks_are_one_line(run: Path, data: DatasetFolder, tmp_path: Path) -> None:
+    file = next(data.root.rglob("*.wav"))
+    odd = tmp_path / os.fsdecode(b"bad\xff.wav")
+    shutil.copy(file, odd)
+    asked = ["--phrase", "hiss", "--threshold", "0", "--csv"]
+    done = as_process("detect", run, odd, file, *asked)
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 2
+    assert "its name is not Unicode; rename it" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = as_process("train", tmp_path / os.fsdecode(b"bad\xff"), "--out", tmp_path / "run")
+    assert "the name is not Unicode" in done.stderr.splitlines()[-1]
+    command = [sys.executable, "-m", "cli", "detect", str(run), str(file), *asked]
+    with Path("/dev/full").open("w") as full:
+        stopped = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert stopped.returncode == 1
+    assert stopped.stderr == "flam-cli: cannot write what was found: No space left on device\n"
+
+
+def test_too_little_memory_is_one_line() -> None:
+    program = """
+import sys
+import cli
+def app():
+    raise {}
+cli.app = app
+cli.run()
+"""
+    for error in ("MemoryError()", 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory: you tried")'):
+        done = subprocess.run(
+            [sys.executable, "-c", program.format(error)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith("flam-cli: not enough memory; to train in less, lower --batch-size")
+        assert len(done.stderr.splitlines()) == 1
+    command = [sys.executable, "-c", program.format('RuntimeError("no")')]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "Traceback" in done.stderr  # a mistake of ours stays visible
 
 
 def test_detect_goes_on_after_a_bad_file_and_says_so(run: Path, data: DatasetFolder, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Tasks in this process and in workers: results, errors, a dead worker, Ctrl-C, a killed parent."""
 
+import contextlib
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +63,30 @@ def test_each_worker_has_one_blas_thread(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert set(run_tasks(blas_threads, [1, 2], workers=2, description="numbers")) == {"1"}
     assert "OMP_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_narrow_terminal_cuts_the_note_not_the_count(width: int) -> None:
+    program = """
+from manifests.progress import progress
+with progress("training steps", 650, done=25) as advance:
+    advance(note="47 clips/s, 0% waiting for data, loss 9.56, clip 3.76, frame 0.327, kind 0.455")
+"""
+    pid, terminal = pty.fork()
+    if not pid:
+        environment = {**os.environ, "COLUMNS": str(width), "TERM": "xterm"}
+        os.execve(sys.executable, [sys.executable, "-c", program], environment)
+    said = b""
+    with contextlib.suppress(OSError):  # which ends it
+        while part := os.read(terminal, 4096):
+            said += part
+    os.waitpid(pid, 0)
+    line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode()).strip().splitlines()[-1]
+    assert line.startswith("training steps")
+    assert " 26/650 " in line
+    assert "left" in line
+    assert ("clips/s" in line) == (width > 60)
+    assert len(line) <= width
 
 
 def test_progress_counts_sizes_and_earlier_work(capsys: pytest.CaptureFixture[str]) -> None:

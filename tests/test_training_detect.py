@@ -286,6 +286,31 @@ def test_a_model_card_of_a_later_format_or_with_an_unknown_key_is_refused(run: P
         Detector.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("entry", "value", "said"),
+    [
+        ("calibration_prior", [0.1] * 7, "calibration_prior must have 256 numbers"),
+        ("post_processing", {"median": -3}, "median must be odd"),
+        ("post_processing", {"median": 4}, "median must be odd"),
+        ("post_processing", {"max_gap": -1.0}, "not below 0"),
+    ],
+)
+def test_a_card_that_cannot_be_is_refused(entry: str, value: object, said: str, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "model", tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), entry: value}))
+    with pytest.raises(FlamError, match=said):
+        Detector.load(tmp_path)
+
+
+def test_phrases_are_a_list_of_unicode(detector: Detector, tmp_path: Path) -> None:
+    file = recording(tmp_path / "a.wav", seconds=1)
+    with pytest.raises(FlamError, match=r"phrases are given as a list: \['rain'\]"):
+        detector.detect(file, "rain")
+    with pytest.raises(FlamError, match="a phrase is not Unicode; set the terminal to UTF-8"):
+        detector.detect(file, ["caf\udce9"])
+
+
 def test_a_model_is_not_read_with_other_word_vectors_than_it_was_trained_with(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

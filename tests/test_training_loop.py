@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import make_toy_dataset
 
@@ -204,6 +205,74 @@ def test_a_run_whose_model_cannot_be_made_leaves_its_folder_to_another(
     with pytest.raises(FlamError, match="nowhere"):
         train(toy_dataset.root, tmp_path / "run", wrong)
     assert train(toy_dataset.root, tmp_path / "run", SHORT).steps == 6
+
+
+def test_a_damaged_checkpoint_costs_what_was_learned_since_the_one_before(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = SHORT.model_copy(update={"keep_last": 2})
+    whole = train(toy_dataset.root, tmp_path / "run", config)
+    expected = {name: value.clone() for name, value in weights(tmp_path / "run", "step-000000006").items()}
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 1)
+    for damaged, step in ((("step-000000006",), 3), (("step-000000006", "step-000000005"), whole.best["step"])):
+        for name in damaged:
+            path = tmp_path / "run" / "checkpoints" / f"{name}.safetensors"
+            path.write_bytes(path.read_bytes()[:1000])
+        assert train(toy_dataset.root, tmp_path / "run", config).steps == 6
+        assert same(weights(tmp_path / "run", "step-000000006"), expected)
+        said = capsys.readouterr().err
+        assert f"{damaged[0]}.safetensors is damaged" in said
+        assert f"it was removed; going on from step {step}\n" in said
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(FlamError, match=r"step-000000006.* is damaged"):
+        train(toy_dataset.root, tmp_path / "run", config)
+
+
+def test_a_model_is_written_anew_even_without_its_checkpoint(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
+    train(toy_dataset.root, tmp_path / "run", SHORT)
+    shutil.rmtree(tmp_path / "run" / "model")
+    (tmp_path / "run" / "checkpoints" / "best.safetensors").unlink()
+    train(toy_dataset.root, tmp_path / "run", SHORT)
+    assert Detector.load(tmp_path / "run").activations(next(toy_dataset.root.rglob("*.wav")), ["hiss"]).any()
+
+
+def test_others_may_read_a_run_as_the_umask_says(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        train(toy_dataset.root, tmp_path / "run", SHORT)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert set(modes.values()) == {0o640}, modes
+
+
+def test_a_dataset_is_no_place_for_a_run(tmp_path: Path) -> None:
+    root = make_toy_dataset(tmp_path / "data", train=2, valid=0, test=0).root
+    (root / "dataset.json").write_text("{}")
+    with pytest.raises(FlamError, match="data is a dataset; choose another --out"):
+        train(root, root, SHORT)
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"data": 3}', '{"data": [{"x": 1}]}', '{"before": [2]}'])
+def test_a_run_that_does_not_tell_its_data_is_no_start(
+    content: str, toy_dataset: DatasetFolder, tmp_path: Path
+) -> None:
+    train(toy_dataset.root, tmp_path / "first", SHORT.model_copy(update={"steps": 0}))
+    (tmp_path / "first" / "model" / "training.json").write_text(content)
+    with pytest.raises(FlamError, match=r"training.json does not tell what the model was trained on"):
+        train(toy_dataset.root, tmp_path / "second", SHORT, init=tmp_path / "first")
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_sample_that_is_no_number_is_named_by_its_file(tmp_path: Path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=4, valid=0, test=0)
+    path = sorted(folder.root.rglob("*.wav"))[1]
+    samples, rate = soundfile.read(path, dtype="float32")
+    samples[700] = np.nan
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    with pytest.raises(FlamError, match=rf"{path.name}: holds samples that are no number"):
+        train(folder.root, tmp_path / "run", SHORT.model_copy(update={"clip_duration": 4.0}))
 
 
 def test_a_loss_that_leaps_stops_the_run(

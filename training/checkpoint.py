@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -37,6 +39,15 @@ class ModelCard(Strict):
     words: str = ""  # name and version of the frozen word vectors
     words_digest: str = ""  # of these; empty: not checked
 
+    @model_validator(mode="after")
+    def _fits(self) -> "ModelCard":
+        if len(self.calibration_prior) not in (0, self.model.embed_dim):
+            raise ValueError(f"calibration_prior must have {self.model.embed_dim} numbers, or none")
+        post = self.post_processing
+        if post.median < 1 or post.median % 2 == 0 or post.max_gap < 0 or post.min_duration < 0:
+            raise ValueError("post_processing: median must be odd and above 0, max_gap and min_duration not below 0")
+        return self
+
     def trained(self) -> Trained:
         """For evaluation: what is known, held out, and an unseen wording."""
         return Trained(
@@ -51,7 +62,7 @@ def device_of(name: str) -> torch.device:
     """The device called `cpu`, `cuda`, `cuda:1` or `mps`; raises FlamError if it is not there."""
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, ValueError):  # torch has an error of its own for each way to be absent
         raise FlamError(f"no device {name!r} here; try --device cpu") from None
     return device
@@ -61,8 +72,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, A
     """Write tensors and a JSON note to one file. It takes the old file's place only when it is whole."""
     content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # which safetensors, with a temporary file of its own, does not keep
         try:
             save_file(content, str(temporary), metadata={"note": json.dumps(note)})
+            temporary.chmod(mode)
         except SafetensorError as error:  # it wraps what the system said of the disk
             raise FlamError(f"cannot write {path}: {error}; what was finished before is kept") from None
 
@@ -71,12 +85,14 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and the note of a file by `save_tensors`; raises FlamError if it is cut or something else."""
     if not path.is_file():
         raise FlamError(f"{path} is missing; train again, or name the folder that `flam-cli train --out` wrote")
+    if not os.access(path, os.R_OK):
+        raise FlamError(f"{path} may not be read by you; ask its owner for `chmod a+r`")
     try:
         with safe_open(str(path), framework="pt") as file:
             note = json.loads((file.metadata() or {}).get("note", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, note  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:
-        raise FlamError(f"{path} is damaged or no safetensors file ({error}); delete it and train again") from None
+        raise FlamError(f"{path} is damaged or no safetensors file ({error}); train again") from None
 
 
 class Checkpoints:
@@ -89,9 +105,9 @@ class Checkpoints:
     def _by_step(self) -> list[Path]:
         return sorted(self.folder.glob("step-[0-9]*.safetensors"), reverse=True)
 
-    def last(self) -> Path | None:
-        """The newest; None if there is none."""
-        return next(iter(self._by_step()), None)
+    def all(self) -> list[Path]:
+        """Where to go on from: the newest, or if that is damaged, the next."""
+        return [*self._by_step(), *([self.best] if self.best.exists() else [])]
 
     def next(self, step: int) -> Path:
         """Where that of a step belongs."""
@@ -103,9 +119,10 @@ class Checkpoints:
             path.unlink()
 
     def sweep(self) -> None:
-        """Remove what writes that were killed left."""
-        for path in self.folder.glob(".*.tmp"):
-            path.unlink()
+        """Remove what writes that were killed left, here and of the model."""
+        for folder in (self.folder, self.folder.parent / "model"):
+            for path in folder.glob(".*.tmp"):
+                path.unlink()
 
 
 def save_model(run: Path, model: FlamModel, card: ModelCard) -> None:

@@ -98,6 +98,8 @@ def samples_of(take: Take, sample_rate: int, duration: float) -> Float[np.ndarra
             f"{source} lasts {there:.2f} s, its row says {row.duration:.2f} s; "
             "simulate it again, or see `flam-cli validate --read-audio`"
         )
+    if not np.isfinite(samples).all():  # one would be the loss of the whole batch
+        raise FlamError(f"{source}: holds samples that are no number; repair or encode it again")
     return samples
 
 

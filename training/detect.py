@@ -169,6 +169,12 @@ class Detector:
     @torch.inference_mode()
     def embed_phrases(self, phrases: Sequence[str]) -> list[Float[Tensor, " dim"]]:
         """The unit vector of each phrase; raises FlamError for an empty one."""
+        if isinstance(phrases, str):
+            raise FlamError(f"phrases are given as a list: [{phrases!r}]")
+        try:
+            "".join(phrases).encode()
+        except UnicodeEncodeError:
+            raise FlamError("a phrase is not Unicode; set the terminal to UTF-8, for example LC_ALL=C.UTF-8") from None
         if not all(phrase.strip() for phrase in phrases):
             raise FlamError("a phrase is empty; say what to look for, for example --phrase 'a dog barks'")
         for phrase in phrases:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -72,6 +73,8 @@ def train(
         device: as torch names it.
     """
     datasets = [Data(root=data)] if isinstance(data, Path) else data
+    if DatasetFolder(out).info_path.exists():
+        raise FlamError(f"{out} is a dataset; choose another --out")
     sources = WeightedSets(sets=[_opened(one, config) for one in datasets], weights=[one.weight for one in datasets])
     tables = [source.folder.phrases() if source.folder.phrases_path.exists() else [] for source in sources.sets]
     sounding = sources.clusters()
@@ -85,7 +88,7 @@ def train(
     start, before = None, None
     if init is not None:
         start, card = load_model(init)
-        before = Start(card=card, run=init)
+        before = Start.of(init, card)
     if start is not None and start.config != config.model:
         raise FlamError(f"{init} holds a model of other settings than the recipe's [model]; leave these out")
     device = parallel.device_name(device)
@@ -98,7 +101,7 @@ def train(
         if is_main:
             stack.enter_context(locked(out, "flam-cli train"))
         parallel.wait_for_all()
-        begun_before = Checkpoints(out / "checkpoints", keep=config.keep_last).last() is not None
+        begun_before = bool(Checkpoints(out / "checkpoints", keep=config.keep_last).all())
         begun = {"data": _identity(datasets, sources), "init": None if start is None else digest_of(start)}
         if is_main and begun_before:
             _claim(out, begun, config)
@@ -189,12 +192,27 @@ class _Run:
 
     def restore(self) -> None:
         """Go on where the last checkpoint was written; what was logged after it is dropped from the log."""
-        if (last := self.checkpoints.last()) is not None:
-            note = self.trainer.restore(last)
+        damaged: list[tuple[Path, FlamError]] = []
+        for path in self.checkpoints.all():
+            try:
+                note = self.trainer.restore(path)
+            except FlamError as error:
+                damaged.append((path, error))
+                continue
             self.best, self.worse, self.seconds = note["best"], note["worse"], note["seconds"]
+            break
+        else:
+            if damaged:
+                raise damaged[0][1]
         self.resumed = self.trainer.step
+        parallel.wait_for_all()  # before one of them writes
         if parallel.rank():
             return
+        for path, reason in damaged:
+            sys.stderr.write(f"flam-cli: {reason}\nflam-cli: it was removed; going on from step {self.resumed}\n")
+            path.unlink()
+        if damaged:
+            self._save()
         self.checkpoints.sweep()
         with replacing(self.log) as temporary:
             kept = [row for row in read_log(self.log) if row["step"] <= self.trainer.step]
@@ -204,7 +222,7 @@ class _Run:
         """Every step that is left; saves now and then, and validates at milestones."""
         config, trainer = self.trainer.config, self.trainer
         if self._is_over():  # finished before, or asked for an untrained model
-            if self.checkpoints.last() is None:
+            if not self.checkpoints.all():
                 self._validate()
                 self._save()
             self._keep_model()
@@ -224,7 +242,7 @@ class _Run:
                 took = self.seconds - elapsed
                 rate = config.batch_size / took
                 values = ", ".join(f"{name.removesuffix('_loss')} {value:.3g}" for name, value in losses.items())
-                advance(note=f"{values}, {rate:.0f} clips/s, {waited / took:.0%} waiting for data")
+                advance(note=f"{rate:.0f} clips/s, {waited / took:.0%} waiting for data, {values}")
                 if trainer.step % _LOG_EVERY == 0 or trainer.step == config.steps:
                     speed = {"clips_per_second": round(rate, 1), "data_wait": round(waited / took, 3)}
                     self._append({"step": trainer.step, **speed, **losses})
@@ -240,9 +258,10 @@ class _Run:
     def _keep_model(self) -> None:
         """Write RUN/model anew if somebody removed a part of it since the best step."""
         there = all((self.out / "model" / name).exists() for name in ("config.json", "weights.safetensors"))
-        if there or parallel.rank() or not self.checkpoints.best.exists():
+        if there or parallel.rank():
             return
-        self.trainer.restore(self.checkpoints.best)
+        if self.checkpoints.best.exists():
+            self.trainer.restore(self.checkpoints.best)
         self.best = {}
         self._measure()
         self.restore()

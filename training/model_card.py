@@ -7,11 +7,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from manifests.errors import FlamError
 from manifests.store import read_json, replacing, write_json
 from training.checkpoint import ModelCard
 from training.config import TrainConfig
 from training.soundscapes import SoundscapeSet
 
+_TOLD = {"name", "soundscapes", "captions", "fresh", "licences"}  # of each dataset, in the card's table
 _MEASURED = {
     "auroc_all": "frame AUROC, all frames",
     "auroc_active": "frame AUROC, frames with sound",
@@ -24,13 +26,20 @@ class Start:
     """The run whose model another one began with."""
 
     card: ModelCard
-    run: Path
+    data: list[dict[str, Any]]  # it was trained on, as its training.json describes that; and what came before it
 
-    def data(self) -> list[dict[str, Any]]:
-        """What it was trained on, as its training.json describes that; and what came before it."""
-        path = self.run / "model" / "training.json"
+    @classmethod
+    def of(cls, run: Path, card: ModelCard) -> "Start":
+        """Of a run with this card; raises FlamError if its training.json is damaged."""
+        path = run / "model" / "training.json"
         told = read_json(path) if path.exists() else {}
-        return [*told.get("before", []), *told.get("data", [])]
+        data: list[dict[str, Any]] = []
+        for name in ("before", "data"):
+            part = told.get(name, []) if isinstance(told, dict) else None
+            if not isinstance(part, list) or not all(isinstance(one, dict) and one.keys() >= _TOLD for one in part):
+                raise FlamError(f"{path} does not tell what the model was trained on; restore it, or remove it")
+            data += part
+        return cls(card=card, data=data)
 
 
 def write_card(
@@ -52,7 +61,7 @@ def write_card(
         start: the run that it began with.
     """
     data = [_described(source) for source in sources]
-    before = start.data() if start else []
+    before = start.data if start else []
     write_json(
         model / "training.json",
         {"config": config.model_dump(mode="json"), "data": data, "before": before, "measured": dict(best)},

@@ -44,7 +44,7 @@ def load_config(
     """
     path = recipe_path(name)
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise FlamError(f"{path}: {error}; `flam-cli train --show-recipe finelap` prints one that works") from None
     if init is not None:

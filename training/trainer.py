@@ -149,7 +149,7 @@ class Trainer:
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _under("optimizer.", tensors).items():
             index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
+            state.setdefault(int(index), {})[key] = value.clone()  # or it would stay a part of the file
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.step, self.level = int(note["step"]), float(note["level"])
         return note
