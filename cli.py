@@ -596,7 +596,7 @@ def evaluate(  # noqa: PLR0913 - as above
     data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Dataset folders.")],
     split: Annotated[Literal["train", "valid", "test"], typer.Option(help="Which soundscapes.")] = "test",
     captions: Annotated[
-        str | None, typer.Option(help="Caption sets for retrieval, as in train; template if there.")
+        str | None, typer.Option(help="Caption sets for retrieval, as in train; its own or template's by default.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first soundscapes.")] = None,
     baselines: Annotated[
@@ -631,6 +631,7 @@ def evaluate(  # noqa: PLR0913 - as above
     from evaluation.results import evaluation_table
     from evaluation.robustness import curves_table
     from evaluation.score_folder import score_folders
+    from manifests.captions import preferred_captions
     from manifests.store import DatasetFolder, locked
     from training.detect import Detector
 
@@ -642,7 +643,7 @@ def evaluate(  # noqa: PLR0913 - as above
     trained = detector.card.trained()
     folders = [DatasetFolder.open(path, render=_render_of(path, bank)) for path in data]
     for folder, work in zip(folders, evaluation_folders(run, data, split), strict=True):
-        chosen = "template" if captions is None and "template" in folder.caption_sets() else captions
+        chosen = captions or preferred_captions(folder, split=split)
         with locked(work, "flam-cli evaluate"):
             columns: dict[str, Compared | ScoreFolder] = {**others}
             if baselines:
@@ -778,6 +779,8 @@ def detect(  # noqa: PLR0913 - as above
     _trust(trust_remote_code)
     detector = Detector.load(run, device=device, unbiased=unbiased)
     phrases = list(dict.fromkeys(phrase))
+    if not detector.card.trained_clusters:
+        talk.print("this model was trained on captions alone: when a sound happens in a recording was never taught")
     rows: list[dict[str, Any]] = []
     failed: list[str] = []
     for file in files:

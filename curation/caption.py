@@ -23,7 +23,8 @@ from curation.prompt import BUILT_IN_STYLES, SoundscapePrompt, load_prompt
 from curation.questions import Case, Writer
 from manifests.errors import FlamError
 from manifests.progress import progress
-from manifests.store import DatasetFolder, locked
+from manifests.schema import Soundscape
+from manifests.store import DatasetFolder, locked, read_table
 
 Via = Literal["template", "openai"]
 _BATCHES = ".batch"  # in the set's folder
@@ -209,6 +210,16 @@ class _Options:
             raise FlamError(f"styles must be given, and each once, not {', '.join(names) or 'none'}")
         if via == "template" and (unknown := [style for style in styles if style not in BUILT_IN_STYLES]):
             raise FlamError(f"templates know no style {unknown[0]!r}, only {', '.join(BUILT_IN_STYLES)}")
+        annotations = {
+            value.as_py()
+            for path in folder.soundscape_shards()
+            for value in read_table(path, Soundscape)["annotation"].unique()
+        }
+        if annotations == {"none"}:
+            own = ", ".join(folder.caption_sets()) or "none"
+            raise FlamError(
+                f"nobody listed what is heard in {data}: there is nothing to write of (its captions: {own})"
+            )
         target = data / "captions" / set_name(name, model)
         return cls(folder=folder, target=target, via=via, model=model or "", prompts=prompts, styles=names, limit=limit)
 

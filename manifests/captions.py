@@ -7,8 +7,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.errors import FlamError
-from manifests.schema import Caption
-from manifests.store import DatasetFolder, read_table
+from manifests.schema import Caption, Soundscape
+from manifests.store import DatasetFolder, read_json, read_table
+
+
+def preferred_captions(folder: DatasetFolder, *, split: str | None = None) -> str | None:
+    """What to take where nobody chooses: captions that came with the dataset, else templates' if there are any.
+
+    Args:
+        folder: the dataset.
+        split: whose soundscapes they must tell of, at least one; None: any.
+    """
+    imported = [name for name in folder.caption_sets() if _is_imported(folder, name)]
+    chosen = ",".join(imported) or ("template" if "template" in folder.caption_sets() else None)
+    if chosen is None or split is None:
+        return chosen
+    tables = [read_table(path, Soundscape).select(["soundscape_id", "split"]) for path in folder.soundscape_shards()]
+    there = {
+        key for table in tables for key in table.filter(pc.equal(table["split"], split))["soundscape_id"].to_pylist()
+    }
+    return chosen if any(key in there for key, _ in caption_texts(folder, chosen)) else None
+
+
+def _is_imported(folder: DatasetFolder, name: str) -> bool:
+    notes = {path.parent / "captions.json" for path in folder.caption_shards(name)}
+    return any(note.exists() and read_json(note).get("via") == "import" for note in notes)
+
+
+def is_imported(folder: DatasetFolder, choice: str) -> bool:
+    """Whether any of the sets chosen came with the dataset, whose makers may have described a part of it."""
+    return any(_is_imported(folder, name) for name, _ in _chosen(folder, choice))
 
 
 def caption_shards(folder: DatasetFolder, choice: str) -> list[Path]:

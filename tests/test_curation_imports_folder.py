@@ -22,7 +22,7 @@ from curation.imports.importing import import_set
 from evaluation.evaluate import evaluate
 from evaluation.queries import split_queries
 from evaluation.report import write_report
-from manifests.captions import caption_texts
+from manifests.captions import caption_texts, preferred_captions
 from manifests.errors import FlamError
 from manifests.frames import frame_labels
 from manifests.store import DatasetFolder
@@ -112,6 +112,10 @@ def test_captions_alone_are_measured_by_retrieval(tmp_path, kind):
         write_report(work, result, folder)
     with pytest.raises(FlamError, match="hold no event to look for; give --captions"):
         evaluate(detector, folder)
+    for via in ("template", "openai"):
+        with pytest.raises(FlamError, match=rf"nobody listed what is heard in .* \(its captions: {kind}\)"):
+            caption(folder.root, via=via, model="m" if via == "openai" else None)
+    assert folder.caption_sets() == [kind]
 
 
 def test_an_imported_set_gets_captions_and_keeps_its_own(tmp_path):
@@ -119,7 +123,13 @@ def test_an_imported_set_gets_captions_and_keeps_its_own(tmp_path):
     data = tmp_path / "data"
     import_set("finelap", tmp_path / "set", data)
     caption(data, via="template")
-    assert DatasetFolder(data).caption_sets() == ["finelap", "template"]
+    folder = DatasetFolder(data)
+    assert folder.caption_sets() == ["finelap", "template"]
+    assert preferred_captions(folder) == "finelap"
+    splits = {row.split for row in folder.soundscapes()}
+    assert {split: preferred_captions(folder, split=split) for split in ("train", "valid", "test")} == {
+        split: "finelap" if split in splits else None for split in ("train", "valid", "test")
+    }
     assert validate(data) == []
     with pytest.raises(FlamError, match=r"captions\.json says via = \"import\", not \"template\""):
         caption(data, via="template", name="finelap")

@@ -1,10 +1,12 @@
 """Where training soundscapes come from: several datasets, and fresh ones."""
 
 import dataclasses
+import itertools
 import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +22,10 @@ from manifests.captions import caption_shards
 from manifests.errors import FlamError
 from manifests.schema import Caption, Phrase
 from manifests.store import DatasetFolder, read_rows, write_rows
+from training import loop, trainer
 from training.data import make_batch
 from training.loop import Data, train
+from training.objective import Part
 from training.phrase_book import PhraseBook
 from training.soundscapes import SoundscapeSet, WeightedSets
 
@@ -198,3 +202,43 @@ def test_only_who_made_a_set_may_have_left_some_of_it_undescribed(tmp_path: Path
     (captions / "captions.json").write_text('{"via": "import"}')
     found = SoundscapeSet(folder, "train", caption_set="template").items([0, 1, 2], 0)
     assert sorted(len(item.captions) for item in found) == [0, 0, 1]
+
+
+def test_of_several_sets_each_takes_the_captions_that_it_has(tmp_path: Path) -> None:
+    from test_training_loop import SHORT
+
+    one, other = sets(tmp_path, 6, 6)
+    (other.folder.root / "captions" / "template").rename(other.folder.root / "captions" / "people")
+    datasets = [Data(root=one.folder.root), Data(root=other.folder.root)]
+    train(datasets, tmp_path / "run", SHORT.model_copy(update={"caption_set": "template, people/sentence"}))
+    told = json.loads((tmp_path / "run" / "model" / "training.json").read_text("utf-8"))
+    assert [one["captions"].strip() for one in told["data"]] == ["template", "people/sentence"]
+    with pytest.raises(FlamError, match="none of the datasets has captions 'poeple'"):
+        train(datasets, tmp_path / "other", SHORT.model_copy(update={"caption_set": "template,poeple"}))
+    with pytest.raises(FlamError, match="no captions 'people'"):
+        train(datasets[:1], tmp_path / "other", SHORT.model_copy(update={"caption_set": "template,people"}))
+
+
+def test_a_run_of_several_sets_that_was_stopped_ends_in_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_training_loop import SHORT, same, weights
+
+    datasets = [
+        Data(root=source.folder.root, weight=weight)
+        for source, weight in zip(sets(tmp_path, 6, 9), (1.0, 2.5), strict=True)
+    ]
+    train(datasets, tmp_path / "whole", SHORT)
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 1)
+    real, steps = trainer.step_losses, itertools.count()
+
+    def stopped(*arguments: Any) -> dict[str, Part]:
+        if next(steps) == 4:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(trainer, "step_losses", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(datasets, tmp_path / "cut", SHORT)
+    train(datasets, tmp_path / "cut", SHORT)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))

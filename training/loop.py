@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import torch
 
+from manifests.captions import preferred_captions
 from manifests.errors import FlamError
 from manifests.frames import num_frames
 from manifests.progress import progress
@@ -75,7 +76,11 @@ def train(
     datasets = [Data(root=data)] if isinstance(data, Path) else data
     if DatasetFolder(out).info_path.exists():
         raise FlamError(f"{out} is a dataset; choose another --out")
-    sources = WeightedSets(sets=[_opened(one, config) for one in datasets], weights=[one.weight for one in datasets])
+    for part in (config.caption_set or "").split(",") if len(datasets) > 1 else ():
+        if part and not any(_has(DatasetFolder(one.root), part) for one in datasets):
+            raise FlamError(f"none of the datasets has captions {part!r}; leave them out, or run `flam-cli caption`")
+    opened = [_opened(one, config, among_others=len(datasets) > 1) for one in datasets]
+    sources = WeightedSets(sets=opened, weights=[one.weight for one in datasets])
     tables = [source.folder.phrases() if source.folder.phrases_path.exists() else [] for source in sources.sets]
     sounding = sources.clusters()
     book = PhraseBook(tables, sounding, load_kinds(config.model.sound_kinds))
@@ -149,19 +154,25 @@ def _identity(datasets: Sequence[Data], sources: WeightedSets) -> str | list[str
     return [f"{one} * {data.weight:g}" for one, data in zip(prints, datasets, strict=True)]
 
 
-def _opened(data: Data, config: TrainConfig) -> SoundscapeSet:
+def _opened(data: Data, config: TrainConfig, *, among_others: bool = False) -> SoundscapeSet:
     folder = DatasetFolder.open(data.root, render=data.render)
     if config.online and data.fresh is None:
         raise FlamError(f"{data.root} cannot be made anew: only what `flam-cli simulate` made can; leave --online out")
     captions = config.caption_set
     if captions is None:
-        there = folder.caption_sets()
-        captions = "template" if "template" in there else ",".join(there) or None
+        captions = preferred_captions(folder) or ",".join(folder.caption_sets()) or None
+    elif among_others:  # each takes what it has of what is asked for
+        captions = ",".join(part for part in captions.split(",") if _has(folder, part)) or captions
     if config.online and captions not in (None, "template"):
         raise FlamError(
             f"fresh soundscapes are described by templates, not as {captions!r}: leave --online or that out"
         )
     return SoundscapeSet(folder, "train", caption_set=captions, fresh=data.fresh if config.online else None)
+
+
+def _has(folder: DatasetFolder, part: str) -> bool:
+    """Whether a dataset has a caption set that is named, perhaps with a style."""
+    return part.partition("/")[0].strip() in folder.caption_sets()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from jaxtyping import Int
 
 from manifests.audio import Source
-from manifests.captions import caption_shards, caption_texts
+from manifests.captions import caption_shards, caption_texts, is_imported
 from manifests.errors import FlamError
 from manifests.schema import Soundscape, Split, from_table
-from manifests.store import DatasetFolder, read_json, read_table
+from manifests.store import DatasetFolder, read_table
 
 _BLOCK = 1000  # positions, in each of which a dataset has its share: weights are met to a thousandth
 
@@ -106,18 +106,12 @@ class SoundscapeSet:
         for soundscape_id, text in caption_texts(self.folder, self.caption_set):
             texts.setdefault(soundscape_id, []).append(text)
         missing = [soundscape_id for soundscape_id in ids if soundscape_id not in texts]
-        if missing and not self._captions_are_anothers():
+        if missing and not is_imported(self.folder, self.caption_set):
             raise FlamError(
                 f"{len(missing)} soundscapes of {self.folder.root} have no caption in {self.caption_set!r}, "
                 f"{missing[0]} first; run `flam-cli caption` again"
             )
         return [texts.get(soundscape_id, []) for soundscape_id in ids]
-
-    def _captions_are_anothers(self) -> bool:
-        """Whether captions came with the dataset, whose makers may have described a part of it."""
-        folders = {path.parent for path in caption_shards(self.folder, self.caption_set or "")}
-        notes = [folder / "captions.json" for folder in folders]
-        return any(note.exists() and read_json(note).get("via") == "import" for note in notes)
 
 
 @functools.lru_cache(maxsize=8)
