@@ -9,6 +9,7 @@ On soundscapes of the built-in sounds, the default model and batch. By turns, se
 - step: `Trainer.learn` on one batch
 - loop: as `flam-cli train` learns, with audio files read and batches made beside
 - online: the same with every soundscape rendered when it is needed
+- read, render: batches made in one thread, of files and rendered, of which nothing is learned
 - finelap: the same model in a loop as FineLAP's: each file decoded when its item is asked for, the 20 phrases of each
   clip embedded in a loop over clips, the clip loss and the frame loss of each clip with its own phrases
 
@@ -83,6 +84,8 @@ def main() -> None:
             "step": files.step,
             "loop": files.loop,
             "online": online.loop,
+            "read": files.read,
+            "render": online.read,
             "finelap": FineLapLoop(files).run,
         }
         found: dict[str, list[float]] = {name: [] for name in ways}
@@ -158,6 +161,14 @@ class Loop:
         self.waits.append((waited, seconds))
         waiting.close()
         return seconds
+
+    def read(self, steps: int) -> float:
+        """Seconds of batches of which nothing is learned."""
+        began = time.perf_counter()
+        for step in range(self.first, self.first + steps):
+            make_batch(self.sources, self.book, self.sampler, step)
+        self.first += steps
+        return time.perf_counter() - began
 
     def wait_share(self) -> float:
         """Of the loop's time, what it waited for data."""
