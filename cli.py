@@ -778,7 +778,7 @@ def detect(  # noqa: PLR0913 - as above
         raise FlamError("--json and --csv are two forms of the same; give one of them")
     _trust(trust_remote_code)
     detector = Detector.load(run, device=device, unbiased=unbiased)
-    phrases = list(dict.fromkeys(phrase))
+    phrases, called = list(dict.fromkeys(phrase)), "unbiased score" if unbiased else "probability"
     if not detector.card.trained_clusters:
         talk.print("this model was trained on captions alone: when a sound happens in a recording was never taught")
     rows: list[dict[str, Any]] = []
@@ -791,8 +791,8 @@ def detect(  # noqa: PLR0913 - as above
                 raise
             failed.append(str(error))
             continue
-        rows += [detection_row(file, detection) for detection in found]
-    print_found(rows, as_json=as_json, as_csv=as_csv)
+        rows += [detection_row(file, detection, score=called) for detection in found]
+    print_found(rows, score=called, as_json=as_json, as_csv=as_csv)
     if plot is not None:
         plot_file(plot, detector, files[0], phrases, threshold=threshold)
     if failed:

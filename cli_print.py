@@ -129,20 +129,20 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def detection_row(file: Path, detection: "Detection") -> dict[str, Any]:
-    """One detection, rounded."""
+def detection_row(file: Path, detection: "Detection", *, score: str) -> dict[str, Any]:
+    """One detection, rounded; `score` is what its number is called: an unbiased one is no probability."""
     return {
         "file": str(file),
         "onset": round(detection.onset, 3),
         "offset": round(detection.offset, 3),
         "phrase": detection.phrase,
-        "probability": round(detection.probability, 4),
+        score: round(detection.probability, 4),
     }
 
 
-def print_found(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> None:
+def print_found(rows: list[dict[str, Any]], *, score: str, as_json: bool, as_csv: bool) -> None:
     """Detections as a table, JSON or CSV."""
-    columns = ["file", "onset", "offset", "phrase", "probability"]
+    columns = ["file", "onset", "offset", "phrase", score]
     if as_json:
         print_json(rows)
     elif as_csv:

@@ -382,7 +382,9 @@ def claim(path: Path, content: dict[str, Any], *, differs: str, noted: dict[str,
 def _difference(found: Any, wanted: Mapping[str, Any], within: str = "") -> str | None:
     """The first wanted entry that is another, by its whole name."""
     for key, value in wanted.items():
-        there = found.get(key) if isinstance(found, dict) else found
+        if isinstance(found, dict) and key not in found:
+            return f"nothing of {within}{key}: another version of flam-cli wrote it"
+        there = found[key] if isinstance(found, dict) else found
         if there == value:
             continue
         if isinstance(there, dict) and isinstance(value, dict):

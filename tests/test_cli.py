@@ -224,6 +224,17 @@ def test_a_picture_is_not_drawn_over_a_recording(run: Path, data: DatasetFolder)
     assert file.read_bytes() == before
 
 
+def test_an_unbiased_score_is_not_called_a_probability(data: DatasetFolder, tmp_path: Path) -> None:
+    config = TINY.model_copy(update={"frame_scale": "text"})
+    save_model(tmp_path, FlamModel(config), ModelCard(model=config, trained_clusters=("hiss",), threshold=0.4))
+    asked = ("detect", tmp_path, recording(data), "--phrase", "hiss", "--threshold", "0")
+    for more, called in (((), "probability"), (("--unbiased",), "unbiased score")):
+        (row,) = json.loads(invoke(*asked, *more, "--json")[0])
+        assert list(row)[-1] == called
+        assert invoke(*asked, *more, "--csv")[0].splitlines()[0] == f"file,onset,offset,phrase,{called}"
+        assert called in invoke(*asked, *more)[0]
+
+
 def test_what_was_found_is_printed_even_if_it_cannot_be_drawn(run: Path, data: DatasetFolder, tmp_path: Path) -> None:
     file = next(data.root.rglob("*.wav"))
     asked = ["detect", str(run), str(file), "--phrase", "hiss", "--phrase", "hiss", "--threshold", "0", "--csv"]
