@@ -21,7 +21,7 @@ from manifests.errors import FlamError
 from manifests.schema import Phrase, Soundscape
 from manifests.store import DatasetFolder, write_rows
 from training import loop, trainer
-from training.checkpoint import load_tensors
+from training.checkpoint import Checkpoints, load_tensors
 from training.config import ModelConfig, TrainConfig
 from training.data import Batch
 from training.detect import Detector
@@ -191,11 +191,27 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_spoils_the_weight
 
 
 def test_what_a_killed_write_left_is_removed(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
-    left = tmp_path / "run" / "checkpoints" / ".step-000000100.safetensors.77.tmp"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"half of it")
+    folder = tmp_path / "run" / "checkpoints"
+    program = (
+        "import sys; from pathlib import Path; import torch; from training.checkpoint import save_tensors\n"
+        "while True: save_tensors(Path(sys.argv[1]) / 'best.safetensors', {'a': torch.zeros(10_000_000)}, {})"
+    )
+
+    def left() -> list[Path]:
+        return [path for path in folder.iterdir() if path.stat().st_size and path.name != "best.safetensors"]
+
+    for _ in range(20):
+        writer = subprocess.Popen([sys.executable, "-c", program, str(folder)], cwd=Path(__file__).parents[1])
+        while writer.poll() is None and not (folder.exists() and left()):
+            time.sleep(0.001)
+        writer.kill()
+        writer.wait()
+        if left():
+            break
+    assert left()
+    (folder / "best.safetensors").unlink(missing_ok=True)
     train(toy_dataset.root, tmp_path / "run", SHORT)
-    assert not left.exists()
+    assert {path.name for path in folder.iterdir()} == {"best.safetensors", "step-000000006.safetensors"}
 
 
 def test_a_run_whose_model_cannot_be_made_leaves_its_folder_to_another(
@@ -211,22 +227,40 @@ def test_a_damaged_checkpoint_costs_what_was_learned_since_the_one_before(
     toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = SHORT.model_copy(update={"keep_last": 2})
-    whole = train(toy_dataset.root, tmp_path / "run", config)
+    folder = tmp_path / "run" / "checkpoints"
+    train(toy_dataset.root, tmp_path / "run", config)
     expected = {name: value.clone() for name, value in weights(tmp_path / "run", "step-000000006").items()}
     monkeypatch.setattr(loop, "_SAVE_EVERY", 1)
-    for damaged, step in ((("step-000000006",), 3), (("step-000000006", "step-000000005"), whole.best["step"])):
+    for damaged in (("step-000000006",), ("step-000000006", "step-000000005")):  # then there is the best one's
         for name in damaged:
-            path = tmp_path / "run" / "checkpoints" / f"{name}.safetensors"
+            path = folder / f"{name}.safetensors"
             path.write_bytes(path.read_bytes()[:1000])
         assert train(toy_dataset.root, tmp_path / "run", config).steps == 6
-        assert same(weights(tmp_path / "run", "step-000000006"), expected)
+        last = Checkpoints(folder, keep=2).last()
+        assert last is not None
+        assert same(load_tensors(last)[0], expected)
         said = capsys.readouterr().err
-        assert f"{damaged[0]}.safetensors is damaged" in said
-        assert f"it was removed; going on from step {step}\n" in said
-    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        for name in damaged:
+            assert f"{name}.safetensors is damaged" in said
+            assert f"it is called damaged-{name}.safetensors now, and the run goes on from an earlier" in said
+            assert (folder / f"damaged-{name}.safetensors").stat().st_size == 1000
+    for path in folder.iterdir():
         path.write_bytes(b"")
-    with pytest.raises(FlamError, match=r"step-000000006.* is damaged"):
+    before = (tmp_path / "run" / "model" / "weights.safetensors").read_bytes()
+    with pytest.raises(FlamError, match=r"is damaged .* no other checkpoint there is whole"):
         train(toy_dataset.root, tmp_path / "run", config)
+    assert (tmp_path / "run" / "model" / "weights.safetensors").read_bytes() == before
+
+
+def test_a_damaged_model_is_written_anew(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
+    train(toy_dataset.root, tmp_path / "run", SHORT)
+    path = tmp_path / "run" / "model" / "weights.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    with pytest.raises(FlamError, match=r"is damaged .* run `flam-cli train` again"):
+        Detector.load(tmp_path / "run")
+    train(toy_dataset.root, tmp_path / "run", SHORT)
+    assert path.read_bytes() == whole
 
 
 def test_a_model_is_written_anew_even_without_its_checkpoint(toy_dataset: DatasetFolder, tmp_path: Path) -> None:

@@ -22,6 +22,10 @@ from training.model import FlamModel
 from training.text_encoder import TokenWords
 
 
+class DamagedError(FlamError):
+    """A file of tensors that does not hold what was written to it."""
+
+
 class ModelCard(Strict):
     """RUN/model/config.json: how to build the model, and what it may be asked."""
 
@@ -91,8 +95,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(str(path), framework="pt") as file:
             note = json.loads((file.metadata() or {}).get("note", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, note  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FlamError(f"{path} is damaged or no safetensors file ({error}); train again") from None
+    except OSError as error:
+        raise FlamError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (SafetensorError, ValueError) as error:
+        raise DamagedError(f"{path} is damaged or no safetensors file ({error}); run `flam-cli train` again") from None
 
 
 class Checkpoints:
@@ -105,9 +111,38 @@ class Checkpoints:
     def _by_step(self) -> list[Path]:
         return sorted(self.folder.glob("step-[0-9]*.safetensors"), reverse=True)
 
-    def all(self) -> list[Path]:
-        """Where to go on from: the newest, or if that is damaged, the next."""
+    def last(self) -> Path | None:
+        """The newest, or if there is none that of the best validation; None if there is none at all."""
+        return next(iter(self._all()), None)
+
+    def _all(self) -> list[Path]:
         return [*self._by_step(), *([self.best] if self.best.exists() else [])]
+
+    def mend(self) -> list[str]:
+        """Remove what killed writes left, and set damaged checkpoints aside; returns what there is to say of these.
+
+        Raises FlamError if no other is left: a run that began anew would put its first model in the place of the best.
+        """
+        for folder in (self.folder, self.folder.parent / "model"):
+            for path in [*folder.glob(".*.tmp"), *folder.glob(".tmp*")]:  # ours, and those of safetensors
+                path.unlink()
+        damaged: dict[Path, DamagedError] = {}
+        for path in self._all():
+            try:
+                load_tensors(path)
+                break
+            except DamagedError as error:
+                damaged[path] = error
+        else:
+            if damaged:
+                first = next(iter(damaged.values()))
+                raise FlamError(f"{first}, after deleting {self.folder}: no other checkpoint there is whole")
+        said = []
+        for path, reason in damaged.items():
+            aside = path.with_name(f"damaged-{path.name}")
+            path.replace(aside)
+            said.append(f"{reason}; it is called {aside.name} now, and the run goes on from an earlier checkpoint")
+        return said
 
     def next(self, step: int) -> Path:
         """Where that of a step belongs."""
@@ -117,12 +152,6 @@ class Checkpoints:
         """Remove all but the newest `keep`."""
         for path in self._by_step()[self.keep :]:
             path.unlink()
-
-    def sweep(self) -> None:
-        """Remove what writes that were killed left, here and of the model."""
-        for folder in (self.folder, self.folder.parent / "model"):
-            for path in folder.glob(".*.tmp"):
-                path.unlink()
 
 
 def save_model(run: Path, model: FlamModel, card: ModelCard) -> None:

@@ -20,7 +20,7 @@ from manifests.progress import progress
 from manifests.store import DatasetFolder, Render, claim, locked, replacing
 from training import parallel
 from training.augment import augment_of
-from training.checkpoint import Checkpoints, ModelCard, device_of, digest_of, load_model, save_model
+from training.checkpoint import Checkpoints, DamagedError, ModelCard, device_of, digest_of, load_model, save_model
 from training.config import TrainConfig
 from training.data import Sampler, batches
 from training.detect import Detector
@@ -103,10 +103,13 @@ def train(
         if config.batch_size < parallel.world():
             raise FlamError(f"{parallel.world()} processes share {config.batch_size} clips a step; raise --batch-size")
         is_main = not parallel.rank()
+        checkpoints = Checkpoints(out / "checkpoints", keep=config.keep_last)
         if is_main:
             stack.enter_context(locked(out, "flam-cli train"))
-        parallel.wait_for_all()
-        begun_before = bool(Checkpoints(out / "checkpoints", keep=config.keep_last).all())
+            for said in checkpoints.mend():
+                sys.stderr.write(f"flam-cli: {said}\n")
+        there = is_main and checkpoints.last() is not None
+        begun_before = bool(parallel.total(torch.tensor(float(there), device=device_of(device))))  # and all wait for it
         begun = {"data": _identity(datasets, sources), "init": None if start is None else digest_of(start)}
         if is_main and begun_before:
             _claim(out, begun, config)
@@ -122,7 +125,7 @@ def train(
             _claim(out, begun, config)  # once it is known that there is such a model
             keep_settings(trainer.model, out / "model")
         run = _Run(out, trainer, book, sources, before)
-        run.restore()
+        run.restore(begun_before=begun_before)
         run.learn()
     return TrainReport(
         steps=trainer.step,
@@ -197,43 +200,32 @@ class _Run:
         self.best: dict[str, Any] = {}
         self.worse = 0  # validations since the best
         self.seconds = 0.0
-        self.resumed = 0  # the step at which this process went on
+        self.begun, self.resumed = False, 0  # whether an earlier process did, and the step at which this one went on
         self.checkpoints = Checkpoints(out / "checkpoints", keep=trainer.config.keep_last)
         self.log = out / "metrics.jsonl"
 
-    def restore(self) -> None:
+    def restore(self, *, begun_before: bool) -> None:
         """Go on where the last checkpoint was written; what was logged after it is dropped from the log."""
-        damaged: list[tuple[Path, FlamError]] = []
-        for path in self.checkpoints.all():
-            try:
-                note = self.trainer.restore(path)
-            except FlamError as error:
-                damaged.append((path, error))
-                continue
-            self.best, self.worse, self.seconds = note["best"], note["worse"], note["seconds"]
-            break
-        else:
-            if damaged:
-                raise damaged[0][1]
+        self.begun = begun_before
+        if begun_before:
+            self._load()
         self.resumed = self.trainer.step
-        parallel.wait_for_all()  # before one of them writes
         if parallel.rank():
             return
-        for path, reason in damaged:
-            sys.stderr.write(f"flam-cli: {reason}\nflam-cli: it was removed; going on from step {self.resumed}\n")
-            path.unlink()
-        if damaged:
-            self._save()
-        self.checkpoints.sweep()
         with replacing(self.log) as temporary:
             kept = [row for row in read_log(self.log) if row["step"] <= self.trainer.step]
             temporary.write_text("".join(f"{json.dumps(row)}\n" for row in kept), "utf-8")
+
+    def _load(self) -> None:
+        if (last := self.checkpoints.last()) is not None:
+            note = self.trainer.restore(last)
+            self.best, self.worse, self.seconds = note["best"], note["worse"], note["seconds"]
 
     def learn(self) -> None:
         """Every step that is left; saves now and then, and validates at milestones."""
         config, trainer = self.trainer.config, self.trainer
         if self._is_over():  # finished before, or asked for an untrained model
-            if not self.checkpoints.all():
+            if not self.begun:
                 self._validate()
                 self._save()
             self._keep_model()
@@ -267,15 +259,22 @@ class _Run:
         self._keep_model()
 
     def _keep_model(self) -> None:
-        """Write RUN/model anew if somebody removed a part of it since the best step."""
-        there = all((self.out / "model" / name).exists() for name in ("config.json", "weights.safetensors"))
-        if there or parallel.rank():
+        """Write RUN/model anew if a part of it was removed or damaged since the best step."""
+        if parallel.rank() or self._has_model():
             return
         if self.checkpoints.best.exists():
-            self.trainer.restore(self.checkpoints.best)
+            with contextlib.suppress(DamagedError):
+                self.trainer.restore(self.checkpoints.best)
         self.best = {}
         self._measure()
-        self.restore()
+        self._load()
+
+    def _has_model(self) -> bool:
+        try:
+            load_model(self.out)
+        except FlamError:
+            return False
+        return True
 
     def _is_over(self) -> bool:
         """Whether all steps are done, or as many validations as `patience` says were no better than the best."""
