@@ -74,8 +74,9 @@ def run() -> None:
     try:
         try:
             app()
-        finally:
+        except SystemExit:
             sys.stdout.flush()
+            raise
     except FlamError as error:
         _fail(str(error))
     except MemoryError:
@@ -631,6 +632,7 @@ def evaluate(  # noqa: PLR0913 - as above
     from evaluation.results import evaluation_table
     from evaluation.robustness import curves_table
     from evaluation.score_folder import score_folders
+    from evaluation.scored import split_soundscapes
     from manifests.captions import preferred_captions
     from manifests.store import DatasetFolder, locked
     from training.detect import Detector
@@ -643,7 +645,8 @@ def evaluate(  # noqa: PLR0913 - as above
     trained = detector.card.trained()
     folders = [DatasetFolder.open(path, render=_render_of(path, bank)) for path in data]
     for folder, work in zip(folders, evaluation_folders(run, data, split), strict=True):
-        chosen = captions or preferred_captions(folder, split=split)
+        asked = {soundscape.soundscape_id for soundscape in split_soundscapes(folder, split, limit=limit)}
+        chosen = captions or preferred_captions(folder, among=asked)
         with locked(work, "flam-cli evaluate"):
             columns: dict[str, Compared | ScoreFolder] = {**others}
             if baselines:
@@ -794,7 +797,7 @@ def detect(  # noqa: PLR0913 - as above
         rows += [detection_row(file, detection, score=called) for detection in found]
     print_found(rows, score=called, as_json=as_json, as_csv=as_csv)
     if plot is not None:
-        plot_file(plot, detector, files[0], phrases, threshold=threshold)
+        plot_file(plot, detector, files[0], phrases, threshold=threshold, score=called)
     if failed:
         raise FlamError(f"{len(failed)} of {len(files)} files could not be used: {'; '.join(failed)}")
 

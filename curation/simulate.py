@@ -30,7 +30,7 @@ from manifests.audio import Recording
 from manifests.embedded import ShardWriter
 from manifests.errors import FlamError
 from manifests.schema import SCHEMA_VERSION, SPLITS, Soundscape, Split
-from manifests.store import DatasetFolder, claim, locked, read_json, replacing, write_audio, write_rows
+from manifests.store import DatasetFolder, claim, locked, replacing, write_audio, write_rows
 
 # Of soundscapes whose labels are measured before any of their audio is mixed: memory holds their processed sounds
 BATCH_SECONDS = 200
@@ -233,13 +233,6 @@ def _claim(job: Job, out: Path, bank: Bank) -> None:
     path = DatasetFolder(out).info_path
     info = job_info(job, bank)
     differs = "use another folder, or the settings that this one was begun with"
-    if path.exists():
-        found = read_json(path)
-        known = found.get("recipe") if isinstance(found, dict) else None
-        if isinstance(known, dict):  # name the entry of the recipe, not just the recipe
-            for key, value in info["recipe"].items():
-                if known.get(key) != value:
-                    raise FlamError(f"{path} says recipe.{key} = {known.get(key)}, not {value}; {differs}")
     content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **info}
     # where the bank is may change: it is known by its fingerprint
     noted = {"bank": os.path.relpath(job.bank_dir, out), "bank_rejects": bank.rejects_by_reason()}

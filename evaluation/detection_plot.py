@@ -38,6 +38,7 @@ def plot_detections(  # noqa: PLR0913 - all that is in the picture
     threshold: float,
     post: PostProcessing,
     truth: Mapping[str, Sequence[Span]] | None = None,
+    score: str = "probability",
 ) -> None:
     """A PNG with the recording's spectrogram and below it each phrase's probability, detections and, if known, truth.
 
@@ -51,6 +52,7 @@ def plot_detections(  # noqa: PLR0913 - all that is in the picture
         threshold: a frame is detected if its probability is above it.
         post: what else makes detections.
         truth: by phrase, the (onset, offset) in seconds at which it really sounds.
+        score: what the activations are called.
     """
     duration = max(len(samples) / sample_rate, hop)
     height = _TOP_INCHES + _FRAME_INCHES + _ROW_INCHES * len(phrases)
@@ -66,7 +68,10 @@ def plot_detections(  # noqa: PLR0913 - all that is in the picture
     axes[-1].set_xlabel("time (s)")
     axes[-1].tick_params(bottom=True, labelbottom=True)
     figure.legend(
-        handles=_legend(threshold, with_truth=truth is not None), loc="outside upper right", ncols=4, frameon=False
+        handles=_legend(threshold, score, with_truth=truth is not None),
+        loc="outside upper right",
+        ncols=4,
+        frameon=False,
     )
     save_figure(figure, path)
 
@@ -148,9 +153,9 @@ def _label(phrase: str) -> str:
     return "\n".join(lines).replace("$", r"\$")
 
 
-def _legend(threshold: float, *, with_truth: bool) -> list[Any]:
+def _legend(threshold: float, score: str, *, with_truth: bool) -> list[Any]:
     handles: list[Any] = [
-        Line2D([], [], color=CURVE, label="probability"),
+        Line2D([], [], color=CURVE, label=score),
         Line2D([], [], color=LIMIT, linewidth=0.8, linestyle=(0, (4, 3)), label=f"threshold {threshold:.2g}"),
         Patch(facecolor=DETECTED, alpha=0.4, label="detected"),
     ]

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int16
 from manifests.errors import FlamError
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000
-_MP3_BEFORE = 4 * 1152  # samples: frames of MP3 are made of those before, which a decoder lacks after a leap
+_MP3_BEFORE = 24 * 1152  # samples: frames of MP3 are made of those before, which a decoder lacks after a leap
 _BLOCK_SECONDS = 10
 _FLAC_LEVEL = 0.0  # the fastest; the highest saves a few percent and takes twice the time
 
@@ -61,6 +61,11 @@ def probe(path: Path) -> tuple[int, int, float]:
     if not MIN_SAMPLE_RATE <= info.samplerate <= MAX_SAMPLE_RATE:
         raise AudioError(path, f"sample rate of {info.samplerate} Hz is not plausible")
     return info.samplerate, info.channels, info.frames / info.samplerate
+
+
+def duration(source: Source) -> float:
+    """Seconds of a sound; of a file as its header claims."""
+    return len(source.samples) / source.sample_rate if isinstance(source, Recording) else probe(source)[2]
 
 
 def read_channels(
@@ -182,9 +187,15 @@ def _raw_blocks(
             if start >= file.frames and start:
                 return
             before = _MP3_BEFORE if file.format == "MP3" else 0
+            if not file.seekable():  # ADPCM of some kinds: read up to there
+                for block in file.blocks(size, frames=start, dtype="float32") if start else ():
+                    del block
+            elif start:
+                file.seek(start)
             while True:
                 skipped = min(before, place)
-                file.seek(place - skipped)  # as soundfile does after each read
+                if skipped:
+                    file.seek(place - skipped)
                 wanted = skipped + int(min(size, end - place))
                 block = file.read(wanted, dtype="float32", always_2d=True)[skipped:]
                 if not len(block):

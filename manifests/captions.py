@@ -1,32 +1,28 @@
 """Which captions of a dataset to take: one set, one style of it, or several side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.errors import FlamError
-from manifests.schema import Caption, Soundscape
+from manifests.schema import Caption
 from manifests.store import DatasetFolder, read_json, read_table
 
 
-def preferred_captions(folder: DatasetFolder, *, split: str | None = None) -> str | None:
+def preferred_captions(folder: DatasetFolder, *, among: Collection[str] | None = None) -> str | None:
     """What to take where nobody chooses: captions that came with the dataset, else templates' if there are any.
 
     Args:
         folder: the dataset.
-        split: whose soundscapes they must tell of, at least one; None: any.
+        among: ids of soundscapes, at least one of which they must tell of; None: any.
     """
     imported = [name for name in folder.caption_sets() if _is_imported(folder, name)]
-    chosen = ",".join(imported) or ("template" if "template" in folder.caption_sets() else None)
-    if chosen is None or split is None:
-        return chosen
-    tables = [read_table(path, Soundscape).select(["soundscape_id", "split"]) for path in folder.soundscape_shards()]
-    there = {
-        key for table in tables for key in table.filter(pc.equal(table["split"], split))["soundscape_id"].to_pylist()
-    }
-    return chosen if any(key in there for key, _ in caption_texts(folder, chosen)) else None
+    for chosen in (",".join(imported), "template" if "template" in folder.caption_sets() else ""):
+        if chosen and (among is None or any(key in among for key, _ in caption_texts(folder, chosen))):
+            return chosen
+    return None
 
 
 def _is_imported(folder: DatasetFolder, name: str) -> bool:

@@ -25,7 +25,8 @@ from evaluation.report import write_report
 from manifests.captions import caption_texts, preferred_captions
 from manifests.errors import FlamError
 from manifests.frames import frame_labels
-from manifests.store import DatasetFolder
+from manifests.schema import Caption
+from manifests.store import DatasetFolder, read_rows, write_rows
 from manifests.validate import validate
 
 ROOT = Path(__file__).parents[1]
@@ -126,10 +127,14 @@ def test_an_imported_set_gets_captions_and_keeps_its_own(tmp_path):
     folder = DatasetFolder(data)
     assert folder.caption_sets() == ["finelap", "template"]
     assert preferred_captions(folder) == "finelap"
-    splits = {row.split for row in folder.soundscapes()}
-    assert {split: preferred_captions(folder, split=split) for split in ("train", "valid", "test")} == {
-        split: "finelap" if split in splits else None for split in ("train", "valid", "test")
-    }
+    assert preferred_captions(folder, among={"none of them"}) is None
+    (shard,) = folder.caption_shards("finelap")
+    rows = read_rows(shard, Caption)
+    first = rows[0].soundscape_id
+    assert preferred_captions(folder, among={first}) == "finelap"
+    write_rows(shard, [row for row in rows if row.soundscape_id != first], Caption)
+    assert preferred_captions(folder, among={first}) == "template"
+    write_rows(shard, rows, Caption)
     assert validate(data) == []
     with pytest.raises(FlamError, match=r"captions\.json says via = \"import\", not \"template\""):
         caption(data, via="template", name="finelap")

@@ -173,7 +173,7 @@ def test_a_damaged_shard_is_made_again(bank_dir: Path, whole: Path, tmp_path: Pa
         ({"split": "test"}, 'split = null, not "test"'),
         ({"engine": "scaper"}, 'engine = "mix", not "scaper"'),
         ({"recipe": Recipe(name="test", duration=3.0)}, "recipe.duration = 2.0, not 3.0"),
-        ({"recipe": Recipe(name="other", duration=2.0)}, "recipe.name = test, not other"),
+        ({"recipe": Recipe(name="other", duration=2.0)}, 'recipe.name = "test", not "other"'),
     ],
 )
 def test_another_dataset_in_the_same_folder_is_refused(

@@ -179,13 +179,15 @@ def test_a_file_that_is_shorter_than_its_row_is_never_silence_under_a_label(tmp_
     with pytest.raises(FlamError, match=r"lasts 1\.00 s, its row says 4\.00 s"):
         make_batch(*opened(folder), SAMPLER, 0)
     row = next(row for row in folder.soundscapes() if row.audio_path.endswith(path.name))
-    for begin in (0.0, 0.32, 2.0):  # the first clip of 1 s is in what is left
+    for begin in (0.0, 0.32, 2.0):  # clips of 1 s, the first of which is there
         take = Take(dataset=0, item=Item(row, lambda: path, []), begin=begin, gain=1.0, caption=None)
-        if begin == 0.0:
-            np.testing.assert_allclose(samples_of(take, rate, 1.0), samples[:rate], atol=1e-4)
-            continue
-        with pytest.raises(FlamError, match=r"its row says 4\.00 s"):
+        with pytest.raises(FlamError, match=r"lasts 1\.00 s, its row says 4\.00 s"):
             samples_of(take, rate, 1.0)
+    shorter = dataclasses.replace(row, duration=0.6)  # of another recording
+    take = Take(dataset=0, item=Item(shorter, lambda: path, []), begin=0.0, gain=1.0, caption=None)
+    for duration in (0.2, 1.0):
+        with pytest.raises(FlamError, match=r"lasts 1\.00 s, its row says 0\.60 s"):
+            samples_of(take, rate, duration)
 
 
 def test_a_longer_recording_is_cropped_with_its_labels_and_a_shorter_one_heard_again(

@@ -142,7 +142,7 @@ def test_a_run_that_gets_no_better_stops_and_stays_stopped(
 
 def test_patience_without_validation_soundscapes_is_refused(tmp_path: Path) -> None:
     folder = make_toy_dataset(tmp_path / "data", train=4, valid=0, test=0)
-    with pytest.raises(FlamError, match=r"patience waits for validations .* has no valid soundscapes; leave it out"):
+    with pytest.raises(FlamError, match=r"patience waits .* has no valid soundscapes with events; leave it out"):
         train(folder.root, tmp_path / "run", SHORT.model_copy(update={"patience": 1}))
 
 

@@ -113,7 +113,7 @@ class TrainConfig(Strict):
     keep_last: int = Field(default=1, ge=1)  # checkpoints
     compile: bool = False  # the audio encoder by torch.compile
     tensorboard: bool = False  # RUN/tensorboard beside metrics.jsonl
-    caption_set: str | None = None  # as manifests.captions takes it; None: `template` if there, else all, else none
+    caption_set: str | None = None  # as manifests.captions takes it; None: its own, else `template`, else all
 
     @model_validator(mode="after")
     def _fits(self) -> "TrainConfig":

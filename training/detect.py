@@ -19,7 +19,7 @@ from training.checkpoint import ModelCard, device_of, digest_of, load_model
 from training.model import FlamModel
 from training.text_encoder import TokenWords, Trust
 
-WINDOW_SECONDS, MARGIN_SECONDS = 10.0, 1.0  # what the model hears at once; what it hears beyond the frames kept
+_WINDOW_SECONDS, _MARGIN_SECONDS = 10.0, 1.0  # what the model hears at once; what it hears beyond the frames kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +52,8 @@ class Detector:
         self.card = card
         self.hop = card.model.hop
         self.sample_rate = card.model.sample_rate
+        self.window_frames = int(min(_WINDOW_SECONDS, model.longest or _WINDOW_SECONDS) / self.hop + 1e-6)
+        self.margin_frames = round(_MARGIN_SECONDS / self.hop)
         prior = card.calibration_prior
         self._prior = torch.tensor(prior, device=self.device) if prior else None
         self._texts: dict[str, Tensor] = {}  # embedded before
@@ -129,7 +131,7 @@ class Detector:
         self, source: Source, texts: Sequence[Float[Tensor, " dim"]]
     ) -> Iterator[tuple[Float[np.ndarray, "frame phrase"], float, Float[Tensor, " dim"], int]]:
         """Probabilities, up to which second was heard, and the window's own vector and samples."""
-        margin, first = round(MARGIN_SECONDS / self.hop), True
+        margin, first = self.margin_frames, True
         for window, end, is_last in self._windows(source):
             block, clip = self._listen(window, texts)
             block = block[0 if first else margin : None if is_last else -margin]
@@ -186,8 +188,8 @@ class Detector:
     def _windows(self, source: Source) -> Iterator[tuple[Float[np.ndarray, " sample"], float, bool]]:
         """Overlapping windows of at most 10 s, the time in seconds at which each ends, and whether it is the last."""
         frame = self.card.model.frame_samples
-        size = int(min(WINDOW_SECONDS, self.model.longest or WINDOW_SECONDS) / self.hop + 1e-6) * frame
-        step = size - 2 * round(MARGIN_SECONDS / self.hop) * frame
+        size = self.window_frames * frame
+        step = size - 2 * self.margin_frames * frame
         waiting, heard = np.zeros(0, np.float32), 0  # samples
         for block in audio.stream(source, self.sample_rate):
             if not np.isfinite(block).all():  # it would be heard as nothing at all: say so rather than answer

@@ -21,7 +21,7 @@ from torch.nn import functional
 from manifests.errors import FlamError
 from manifests.store import replacing, write_json
 from training.audio_encoder import AudioEncoder
-from training.detect import MARGIN_SECONDS, WINDOW_SECONDS, Detector
+from training.detect import Detector
 from training.mel import LogMel
 from training.text_encoder import TokenWords
 
@@ -130,8 +130,8 @@ def export_onnx(run: Path, out: Path, phrases: Sequence[str]) -> list[Path]:
     about = {
         "sample_rate": detector.sample_rate,
         "frame_samples": config.frame_samples,
-        "window_seconds": WINDOW_SECONDS,
-        "margin_seconds": MARGIN_SECONDS,
+        "window_frames": detector.window_frames,
+        "margin_frames": detector.margin_frames,
         "threshold": detector.card.threshold,
         "post_processing": dataclasses.asdict(detector.card.post_processing),
         "phrases": dict(zip(phrases, vectors.tolist(), strict=True)),

@@ -87,8 +87,8 @@ def train(
     _check_something_is_told(sources, sounding, book)
     if config.patience and not any(source.has_validation for source in sources.sets):
         raise FlamError(
-            f"patience waits for validations that are no better, and {datasets[0].root} has no valid soundscapes; "
-            "leave it out, or simulate with a share for valid"
+            f"patience waits for validations that are no better, and {datasets[0].root} has no valid soundscapes with "
+            "events; leave it out, or simulate with a share for valid"
         )
     start, before = None, None
     if init is not None:
@@ -376,7 +376,7 @@ def _silent() -> Iterator[Callable[..., None]]:
 
 
 def _sampler(config: TrainConfig, longest: float) -> Sampler:
-    duration = min(config.clip_duration, longest)  # shorter soundscapes are not padded to what none of them lasts
+    duration = min(config.clip_duration, longest)  # or all would be heard again to fill it
     return Sampler(
         batch_size=config.batch_size,
         # whole frames, for the encoder; of one alone, gradients in bfloat16 are what memory held before (torch 2.13)

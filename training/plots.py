@@ -22,6 +22,7 @@ def plot_file(
     *,
     threshold: float | None = None,
     truth: Mapping[str, Sequence[Span]] | None = None,
+    score: str = "probability",
 ) -> None:
     """`plot_detections` of a recording; `threshold` is by default the best on validation data."""
     plot_detections(
@@ -34,6 +35,7 @@ def plot_file(
         threshold=detector.threshold if threshold is None else threshold,
         post=detector.card.post_processing,
         truth=truth,
+        score=score,
     )
 
 

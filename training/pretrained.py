@@ -266,7 +266,7 @@ def train_last_layers(encoder: nn.Module, number: int) -> bool:
         first, reached = layers[-min(number, len(layers))], False
         for module in encoder.modules():  # in the order in which they are used, as encoders are written
             reached = reached or module is first
-            if reached:
+            if reached and not isinstance(module, nn.BatchNorm2d):  # CLAP's, of what it hears, is written last
                 for parameter in module.parameters(recurse=False):
                     parameter.requires_grad_(True)
     return not number
@@ -278,8 +278,8 @@ def _layers(encoder: nn.Module) -> list[nn.Module]:
     outer = max(lists, key=lambda one: sum(parameter.numel() for parameter in one.parameters()))  # first of equals
     found: list[nn.Module] = []
     for stage in outer:
-        inner = [child for child in stage.children() if isinstance(child, nn.ModuleList)]
-        found += inner[0] if inner else [stage]
+        inner = next((child for child in stage.children() if isinstance(child, nn.ModuleList)), None)
+        found += inner if inner is not None and len({type(one) for one in inner}) == 1 else [stage]
     return found
 
 

@@ -49,7 +49,8 @@ class SoundscapeSet:
         shards = [read_table(path, Soundscape) for path in folder.soundscape_shards()]
         table = pa.concat_tables(shards)
         self.num_all = int(table.num_rows)
-        self.has_validation = bool(pc.any(pc.equal(table["split"], "valid")).as_py())
+        valid = table.filter(pc.equal(table["split"], "valid"))
+        self.has_validation = bool(pc.any(pc.greater(pc.list_value_length(valid["events"]), 0)).as_py())
         self.rows = table.filter(pc.equal(table["split"], split)).combine_chunks()
         if not self.rows.num_rows:
             there = sorted(set(table["split"].to_pylist()))
