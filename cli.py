@@ -645,8 +645,10 @@ def evaluate(  # noqa: PLR0913 - as above
     trained = detector.card.trained()
     folders = [DatasetFolder.open(path, render=_render_of(path, bank)) for path in data]
     for folder, work in zip(folders, evaluation_folders(run, data, split), strict=True):
-        asked = {soundscape.soundscape_id for soundscape in split_soundscapes(folder, split, limit=limit)}
-        chosen = captions or preferred_captions(folder, among=asked)
+        chosen = captions
+        if chosen is None:
+            asked = {soundscape.soundscape_id for soundscape in split_soundscapes(folder, split, limit=limit)}
+            chosen = preferred_captions(folder, among=asked)
         with locked(work, "flam-cli evaluate"):
             columns: dict[str, Compared | ScoreFolder] = {**others}
             if baselines:

@@ -210,12 +210,8 @@ class _Options:
             raise FlamError(f"styles must be given, and each once, not {', '.join(names) or 'none'}")
         if via == "template" and (unknown := [style for style in styles if style not in BUILT_IN_STYLES]):
             raise FlamError(f"templates know no style {unknown[0]!r}, only {', '.join(BUILT_IN_STYLES)}")
-        annotations = {
-            value.as_py()
-            for path in folder.soundscape_shards()
-            for value in read_table(path, Soundscape)["annotation"].unique()
-        }
-        if annotations == {"none"}:
+        tables = (read_table(path, Soundscape) for path in folder.soundscape_shards())
+        if all(table["annotation"].unique().to_pylist() == ["none"] for table in tables):
             own = ", ".join(folder.caption_sets()) or "none"
             raise FlamError(
                 f"nobody listed what is heard in {data}: there is nothing to write of (its captions: {own})"

@@ -18,21 +18,17 @@ def preferred_captions(folder: DatasetFolder, *, among: Collection[str] | None =
         folder: the dataset.
         among: ids of soundscapes, at least one of which they must tell of; None: any.
     """
-    imported = [name for name in folder.caption_sets() if _is_imported(folder, name)]
+    imported = [name for name in folder.caption_sets() if is_imported(folder, name)]
     for chosen in (",".join(imported), "template" if "template" in folder.caption_sets() else ""):
         if chosen and (among is None or any(key in among for key, _ in caption_texts(folder, chosen))):
             return chosen
     return None
 
 
-def _is_imported(folder: DatasetFolder, name: str) -> bool:
-    notes = {path.parent / "captions.json" for path in folder.caption_shards(name)}
-    return any(note.exists() and read_json(note).get("via") == "import" for note in notes)
-
-
 def is_imported(folder: DatasetFolder, choice: str) -> bool:
     """Whether any of the sets chosen came with the dataset, whose makers may have described a part of it."""
-    return any(_is_imported(folder, name) for name, _ in _chosen(folder, choice))
+    notes = {path.parent / "captions.json" for path in caption_shards(folder, choice)}
+    return any(note.exists() and read_json(note).get("via") == "import" for note in notes)
 
 
 def caption_shards(folder: DatasetFolder, choice: str) -> list[Path]:

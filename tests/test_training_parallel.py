@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import make_toy_dataset
 from safetensors.torch import load_file
-from test_training_loop import wait_for_step
+from test_training_run_folder import wait_for_step
 
 from training import objective
 from training.config import ModelConfig, TrainConfig

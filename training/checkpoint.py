@@ -66,7 +66,7 @@ def device_of(name: str) -> torch.device:
     """The device called `cpu`, `cuda`, `cuda:1` or `mps`; raises FlamError if it is not there."""
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()
+        torch.zeros(1, device=device).item()  # `meta` would make it, but holds no numbers
     except (RuntimeError, AssertionError, ValueError):  # torch has an error of its own for each way to be absent
         raise FlamError(f"no device {name!r} here; try --device cpu") from None
     return device

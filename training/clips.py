@@ -72,7 +72,7 @@ def waveform(
     hop: float,
     sample_rate: int,
 ) -> Float[np.ndarray, " sample"]:
-    """The sum of the takes, each by its gain."""
+    """The sum of the takes, each by its gain, and from its beginning again until the clip is full."""
     frames, frame_samples = num_frames(duration, hop), round(hop * sample_rate)
     mixed = np.zeros(frames * frame_samples, np.float32)
     for take in takes:

@@ -2,8 +2,8 @@
 
 Every cell (clip, phrase, frame) is positive, negative, or unknown. Unknown are clusters that may be heard without a
 label, ancestors and descendants of what sounds, and everything that a clip's annotation or its dataset's labels leave
-open. What a step learns from is drawn from (seed, step), from tables alone, and the
-same for all processes that share it; each then reads the audio of its own clips.
+open. What a step learns from is drawn from (seed, step), from tables alone, and the same for all processes that share
+it; each then reads the audio of its own clips.
 """
 
 import functools

@@ -20,7 +20,17 @@ from manifests.progress import progress
 from manifests.store import DatasetFolder, Render, claim, locked, replacing
 from training import parallel
 from training.augment import augment_of
-from training.checkpoint import Checkpoints, DamagedError, ModelCard, device_of, digest_of, load_model, save_model
+from training.checkpoint import (
+    Checkpoints,
+    DamagedError,
+    ModelCard,
+    device_of,
+    digest_of,
+    load_card,
+    load_model,
+    load_tensors,
+    save_model,
+)
 from training.config import TrainConfig
 from training.data import Sampler, batches
 from training.detect import Detector
@@ -271,7 +281,8 @@ class _Run:
 
     def _has_model(self) -> bool:
         try:
-            load_model(self.out)
+            load_card(self.out)
+            load_tensors(self.out / "model" / "weights.safetensors")  # the header: their values stay on the disk
         except FlamError:
             return False
         return True

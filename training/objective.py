@@ -179,9 +179,10 @@ def _blocks(
 
 def _prior(model: FlamModel, phrases: Float[Tensor, "phrase dim"], batch: Batch) -> Float[Tensor, ""]:
     clips, places = batch.sounding.T
-    frames = batch.labels.shape[1]
     active = batch.labels.sum(1)
-    known = batch.told.sum(0) * frames
+    known = (
+        batch.told.sum(0) * batch.labels.shape[1]
+    )  # frames; where a clip tells nothing of a phrase, those it sounds in
     cells = torch.stack([torch.zeros_like(known), known]).index_add(
         1, places, torch.stack([active, active * ~batch.told[clips, places]])
     )
