@@ -500,7 +500,7 @@ def train(  # noqa: PLR0913 - as above
     ] = None,
     text_encoder: Annotated[str | None, typer.Option(metavar="NAME", help="Pretrained, of transformers.")] = None,
     trust_remote_code: TrustRemoteCode = False,
-    steps: Annotated[int | None, typer.Option(min=0, help="Optimizer steps, 650; 0 leaves an untrained model.")] = None,
+    steps: Annotated[int | None, typer.Option(min=0, help="Optimizer steps, 1500; 0: an untrained model.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Soundscapes a step, 32.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=1e-9, max=10, help="At its highest, 0.002.")] = None,
     online: Annotated[
@@ -512,7 +512,7 @@ def train(  # noqa: PLR0913 - as above
         typer.Option(help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse."),
     ] = None,
     evaluate_every: Annotated[
-        int | None, typer.Option(min=1, help="Steps from one validation to the next, 325.")
+        int | None, typer.Option(min=1, help="Steps from one validation to the next, 500.")
     ] = None,
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many validations without a better one.")

@@ -3,10 +3,10 @@
     python benchmarks/ablations.py --out runs/ablations
 
 Uses the sets of benchmarks/model.py, trained without the ten held-out labels. An arm is the default, 300 steps, with
-one thing changed; `first` and `as-long` are the first trainer and the default as they are, 650 steps. A difference is
-the mean over seeds less that of the arm it is compared with, and its interval is over soundscapes, drawn alike for
-both. Runs are made two at a time, a core each. Finished runs are in ablations/runs.jsonl and are not made again: delete
-a line to make it anew. The last line is one JSON object.
+one thing changed; `first` and `as-long` are the first trainer and the default, 650 steps each, and `default` is the
+default as it is. A difference is the mean over seeds less that of the arm it is compared with, and its interval is over
+soundscapes, drawn alike for both. Runs are made two at a time, a core each. Finished runs are in ablations/runs.jsonl
+and are not made again: delete a line to make it anew. The last line is one JSON object.
 """
 
 import argparse
@@ -72,6 +72,7 @@ def flam(title: str, model: Mapping[str, Any] | None = None, **settings: Any) ->
 ARMS = {
     "first": Arm(title="the first trainer", settings={"steps": 650}),
     "as-long": Arm(title="the default, as many steps", settings={"steps": 650}, beside="first"),
+    "default": Arm(title="the default, all its steps", settings={"steps": TrainConfig().steps}, beside="as-long"),
     "base": Arm(title="FineLAP's objective: the default"),
     "no-clip": Arm(title="without the clip loss", settings={"clip_weight": 0.0}),
     "no-frame": Arm(title="without the frame loss", settings={"frame_weight": 0.0}),

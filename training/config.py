@@ -83,7 +83,7 @@ class TrainConfig(Strict):
 
     model: ModelConfig = ModelConfig()
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
-    steps: int = Field(default=650, ge=0)
+    steps: int = Field(default=1500, ge=0)
     batch_size: int = Field(default=32, ge=1)
     micro_batch: int | None = Field(default=None, ge=1)  # clips in memory at once, of the batch; None: all
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
@@ -108,7 +108,7 @@ class TrainConfig(Strict):
     masked_weight: float = Field(default=1.0, ge=0, le=1)  # in the frame loss, of a label that other sounds hide
     kind_weight: float = Field(default=5.0, ge=0)  # of the frame loss for kinds of sound
     word_trust: float = Field(default=3.0, ge=0)  # how soon words unlike any trained phrase give way to their kinds
-    evaluate_every: int = Field(default=325, ge=1)  # steps
+    evaluate_every: int = Field(default=500, ge=1)  # steps
     patience: int | None = Field(default=None, ge=1)  # stop after so many validations without a better one
     keep_last: int = Field(default=1, ge=1)  # checkpoints
     compile: bool = False  # the audio encoder by torch.compile
