@@ -35,15 +35,17 @@ def step_length(sample_rate: int) -> int:
 def band_energies(samples: Floats, sample_rate: int) -> Energies:
     """Energy (sum of squares, full scale 1.0) of each step and band; step k is samples k * step_length on."""
     step = step_length(sample_rate)
-    window, weights = _analysis(sample_rate)
+    window, weights, first_bins = _analysis(sample_rate)
     num_steps = -(-len(samples) // step)
     padded = np.zeros((num_steps + 1) * step, np.float32)
     padded[step // 2 : step // 2 + len(samples)] = samples
     frames = np.lib.stride_tricks.sliding_window_view(padded, 2 * step)[::step]
-    energies = np.empty((num_steps, NUM_BANDS), np.float32)
+    energies = np.zeros((num_steps, NUM_BANDS), np.float32)
     for first in range(0, num_steps, _STEPS_AT_ONCE):
         spectrum = scipy.fft.rfft(frames[first : first + _STEPS_AT_ONCE] * window, axis=1)
-        energies[first : first + _STEPS_AT_ONCE] = (spectrum.real**2 + spectrum.imag**2) @ weights
+        power = (spectrum.real**2 + spectrum.imag**2) * weights
+        # Not a matrix product: what BLAS adds first depends on the processor
+        energies[first : first + _STEPS_AT_ONCE, : len(first_bins)] = np.add.reduceat(power, first_bins, axis=1)
     return energies
 
 
@@ -57,8 +59,8 @@ def step_peaks(samples: Floats, sample_rate: int) -> Energies:
 
 
 @functools.cache
-def _analysis(sample_rate: int) -> tuple[Energies, Energies]:
-    """The window, and the weight of each bin's power in each band: A-weighted, by Parseval's theorem."""
+def _analysis(sample_rate: int) -> tuple[Energies, Energies, npt.NDArray[np.intp]]:
+    """The window, the weight of each bin's power (A-weighted, by Parseval's theorem), the first bin of each band."""
     size = 2 * step_length(sample_rate)
     window = np.sin(np.pi * (np.arange(size) + 0.5) / size).astype(np.float32)
     frequencies = scipy.fft.rfftfreq(size, 1 / sample_rate)
@@ -67,8 +69,8 @@ def _analysis(sample_rate: int) -> tuple[Energies, Energies]:
     if size % 2 == 0:
         counted[-1] = 1.0
     power = counted * np.square(a_weighting(frequencies)) / size
-    band = np.searchsorted(EDGES_HZ, frequencies, side="right") - 1
-    return window, (power[:, None] * (band[:, None] == np.arange(NUM_BANDS))).astype(np.float32)
+    edges = [edge for edge in EDGES_HZ if edge <= frequencies[-1]]
+    return window, power.astype(np.float32), np.searchsorted(frequencies, edges)
 
 
 class Scene:

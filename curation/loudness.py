@@ -121,9 +121,15 @@ def _k_weighting(sample_rate: int) -> tuple[Floats, Floats]:
     cos, alpha = _angle(38.0, sample_rate, quality=0.5)
     pass_b = np.array([(1 + cos) / 2, -(1 + cos), (1 + cos) / 2])
     pass_a = np.array([1 + alpha, -2 * cos, 1 - alpha])
-    numerator = np.convolve(amplitude * shelf_b, pass_b)
-    denominator = np.convolve(shelf_a, pass_a)
+    numerator = _product(amplitude * shelf_b, pass_b)
+    denominator = _product(shelf_a, pass_a)
     return numerator / denominator[0], denominator / denominator[0]
+
+
+def _product(first: Floats, second: Floats) -> Floats:
+    """Of two polynomials of the second degree; what np.convolve adds first depends on the processor."""
+    terms = np.outer(first, second)[:, ::-1]
+    return np.array([terms.trace(offset) for offset in range(2, -3, -1)])
 
 
 def _angle(frequency_hz: float, sample_rate: int, *, quality: float) -> tuple[float, float]:

@@ -1,6 +1,10 @@
 """How far an event stands above everything else, against a computation of its own."""
 
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,3 +152,34 @@ def test_a_sound_starts_at_the_nearest_step() -> None:
     event, others = 0.1 * tone(1000, 1), 0.01 * noise(3, 4)
     values = [audible_db(event, 1 + shift / RATE, others, 1.0) for shift in range(-160, 161, 40)]
     np.testing.assert_allclose(values, values[0], atol=1)
+
+
+MEASURED = """
+import hashlib
+import numpy as np
+from curation.bands import band_energies
+from curation.loudness import integrated_lufs
+
+digest = hashlib.sha256()
+for rate in (16_000, 22_050, 44_100, 48_000):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * rate).astype(np.float32)
+    digest.update(band_energies(noise, rate).tobytes())
+    digest.update(repr(integrated_lufs(noise, rate)).encode())
+print(digest.hexdigest())
+"""
+
+
+def test_another_processor_measures_the_same() -> None:
+    """OpenBLAS has other kernels for other processors, which add in another order; it can be told which to take."""
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", MEASURED],
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, **kernels},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+        for kernels in ({}, {"OPENBLAS_CORETYPE": "PRESCOTT"})
+    ]
+    assert digests[0] == digests[1]
