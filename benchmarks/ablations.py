@@ -70,7 +70,7 @@ def flam(title: str, model: Mapping[str, Any] | None = None, **settings: Any) ->
 
 
 ARMS = {
-    "first": Arm(title="the first trainer", settings={"steps": 650}),
+    "first": Arm(title="the first trainer", settings={"steps": 650}, beside="first"),
     "as-long": Arm(title="the default, as many steps", settings={"steps": 650}, beside="first"),
     "default": Arm(title="the default, all its steps", settings={"steps": TrainConfig().steps}, beside="as-long"),
     "base": Arm(title="FineLAP's objective: the default"),
