@@ -474,8 +474,9 @@ def export(
 def _show_training_recipe(name: str | None) -> None:
     """Print a training recipe's file and end; as `_show_recipe`."""
     if name is not None:
-        from training.recipe import recipe_path
+        from training.recipe import load_config, recipe_path
 
+        load_config(name)  # says what is wrong with a name or a file
         typer.echo(recipe_path(name).read_text("utf-8"), nl=False)
         raise typer.Exit
 
@@ -483,7 +484,11 @@ def _show_training_recipe(name: str | None) -> None:
 @app.command()
 def train(  # noqa: PLR0913 - as above
     data: Annotated[
-        list[Path], typer.Argument(metavar="DATA...", help="Dataset folders; several are mixed by --weight.")
+        list[Path],
+        typer.Argument(
+            metavar="DATA...",
+            help="Dataset folders, mixed by --weight; the first with valid soundscapes is validated on.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
     recipe: Annotated[str, typer.Option(help="finelap, flam, or a .toml file: the objective and all settings.")] = (
@@ -506,10 +511,14 @@ def train(  # noqa: PLR0913 - as above
     online: Annotated[
         bool, typer.Option("--online", help="From the second epoch on, fresh soundscapes of the dataset's recipe.")
     ] = False,
-    weight: Annotated[list[float] | None, typer.Option(min=1e-3, max=1e3, help="One for each DATA: its share.")] = None,
+    weight: Annotated[
+        list[float] | None, typer.Option(min=1e-3, max=1e3, help="One for each DATA: its share; 1.")
+    ] = None,
     captions: Annotated[
         str | None,
-        typer.Option(help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse."),
+        typer.Option(
+            help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse; its own or template's."
+        ),
     ] = None,
     evaluate_every: Annotated[
         int | None, typer.Option(min=1, help="Steps from one validation to the next, 500.")
@@ -538,10 +547,11 @@ def train(  # noqa: PLR0913 - as above
 
     Started by torchrun, several processes share the run (docs/model.md).
     """
-    from training.loop import Data, read_log
+    from training.loop import read_log
     from training.loop import train as fit
     from training.plots import plot_training
     from training.recipe import load_config
+    from training.sources import Data
 
     _trust(trust_remote_code)
     weights = weight or [1.0] * len(data)

@@ -36,8 +36,9 @@ from curation.fresh import FreshSoundscapes
 from curation.runner import available_cores
 from evaluation.bootstrap import interval
 from training.config import TrainConfig, model_config
-from training.loop import Data, train
+from training.loop import train
 from training.recipe import load_config
+from training.sources import Data
 
 RUNS = Path(__file__).with_name("ablations") / "runs.jsonl"
 STEPS = 300

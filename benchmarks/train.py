@@ -47,11 +47,8 @@ from training import objective
 from training.augment import augment_of
 from training.config import TrainConfig, model_config
 from training.data import batches, make_batch
-from training.loop import Data, _opened, _sampler
 from training.losses import clip_sigmoid_loss
-from training.phrase_book import PhraseBook
-from training.sound_kinds import load_kinds
-from training.soundscapes import WeightedSets
+from training.sources import Data, open_sources, sampler_of
 from training.trainer import Trainer
 
 PHRASES_PER_CLIP = 20  # FineLAP's N
@@ -117,10 +114,8 @@ class Loop:
 
     def __init__(self, data: Data, config: TrainConfig) -> None:
         self.config = config
-        self.sources = WeightedSets(sets=[_opened(data, config)], weights=[1.0])
-        tables = [source.folder.phrases() for source in self.sources.sets]
-        self.book = PhraseBook(tables, self.sources.clusters(), load_kinds(config.model.sound_kinds))
-        self.sampler = _sampler(config, self.sources.longest())
+        self.sources, self.book = open_sources([data], config)
+        self.sampler = sampler_of(config, self.sources.longest())
         self.trainer = Trainer(config, device="cpu")
         # with fresh soundscapes from the second epoch on: begin there
         self.first = -(-len(self.sources.sets[0]) // config.batch_size) if config.online else 0

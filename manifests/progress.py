@@ -22,15 +22,16 @@ _bars: list[Progress] = []  # one at a time: a second on the same lines would fl
 
 
 @contextlib.contextmanager
-def progress(description: str, total: int, *, done: int = 0) -> Iterator[Callable[..., None]]:
+def progress(description: str, total: int, *, done: int = 0, shown: bool = True) -> Iterator[Callable[..., None]]:
     """Show how far a stage is. Yields `advance(count=1, note="")`; `note` is shown beside the bar.
 
     Args:
         description: what is being counted, a few words.
         total: how many there are.
         done: how many of them an earlier run had finished.
+        shown: or else nothing is: of several processes, one speaks for all.
     """
-    if _bars:
+    if _bars or not shown:
         yield _show_nothing
     elif sys.stderr.isatty():
         columns = (
@@ -53,7 +54,7 @@ def progress(description: str, total: int, *, done: int = 0) -> Iterator[Callabl
 
 
 def _show_nothing(count: int = 1, note: str = "") -> None:
-    """Within another stage's progress."""
+    """Within another stage's progress, or beside another process."""
 
 
 def _bar_advance(bar: Progress, task: TaskID) -> Callable[..., None]:

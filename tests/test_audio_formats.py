@@ -17,7 +17,8 @@ from manifests.store import DatasetFolder, Render
 from training.checkpoint import load_tensors
 from training.config import ModelConfig, TrainConfig
 from training.detect import Detector
-from training.loop import Data, train
+from training.loop import train
+from training.sources import Data
 
 RECIPE = Recipe(name="test", duration=2.0, split=Shares(train=0.5, valid=0.3, test=0.2), tilt_db=1.0)
 TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")

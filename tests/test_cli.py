@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -30,9 +31,9 @@ from evaluation import yamnet
 from evaluation.frame_scores import FrameScores
 from evaluation.scored import split_soundscapes
 from manifests.errors import FlamError
-from manifests.store import DatasetFolder
+from manifests.store import DatasetFolder, write_json
 from training.checkpoint import ModelCard, save_model
-from training.config import ModelConfig
+from training.config import SIZES, ModelConfig, TrainConfig
 from training.model import FlamModel
 
 ROOT = Path(__file__).parents[1]
@@ -580,3 +581,53 @@ def test_a_dataset_of_plans_is_trained_on_measured_rendered_and_found_sound(tmp_
     _, told = invoke("render", data, "--bank", moved, "--split", "test")
     assert f"{len(list(data.rglob('*.wav')))} soundscapes rendered, 0 were there" in told
     invoke("validate", data, "--read-audio", "--bank", moved)
+
+
+def test_what_train_is_told_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All options but those that other tests use, on two datasets."""
+    import training.loop
+
+    folders = [make_toy_dataset(tmp_path / name, train=2, valid=0, test=0).root for name in ("one", "two")]
+    begun = tmp_path / "begun"
+    (begun / "model").mkdir(parents=True)
+    asked: list[Any] = []
+
+    def noted(*arguments: Any, **options: Any) -> None:
+        asked.append((arguments, options))
+        raise FlamError("noted")
+
+    monkeypatch.setattr(training.loop, "train", noted)
+
+    def told(*options: str) -> tuple[Any, Any]:
+        done = CliRunner().invoke(cli.app, ["train", *map(str, folders), "--out", str(tmp_path / "run"), *options])
+        assert isinstance(done.exception, FlamError), done.output
+        assert str(done.exception) == "noted"
+        return asked[-1]
+
+    (datasets, out, config), options = told(
+        *shlex.split("--weight 3 --weight 0.5 --recipe flam --size small --hop 160 --patience 2 --captions a/sentence"),
+        *shlex.split("--masked-weight 0.25 --online --learning-rate 0.01 --evaluate-every 7 --seed 5 --batch-size 3"),
+        *shlex.split("--steps 9 --device cpu"),
+    )
+    assert [(one.root, one.weight) for one in datasets] == [(folders[0], 3.0), (folders[1], 0.5)]
+    assert out == tmp_path / "run"
+    assert options == {"init": None, "device": "cpu"}
+    assert config.prior_weight > 0
+    assert (config.model.channels, config.model.hop) == (SIZES["small"]["channels"], 0.16)
+    assert (config.patience, config.caption_set, config.masked_weight) == (2, "a/sentence", 0.25)
+    assert (config.online, config.learning_rate, config.evaluate_every) == (True, 0.01, 7)
+    assert (config.seed, config.batch_size, config.steps) == (5, 3, 9)
+    card = ModelCard(model=ModelConfig(text="hash"), trained_clusters=(), threshold=0.5)
+    write_json(begun / "model" / "config.json", card.model_dump())
+    (datasets, _, config), options = told("--init", str(begun))
+    assert [one.weight for one in datasets] == [1.0, 1.0]
+    assert options["init"] == begun
+    assert config == TrainConfig(model=card.model)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"stepz = 3"])
+def test_a_recipe_that_is_none_is_not_shown(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(content)
+    for name in (str(tmp_path / "mine.toml"), "n" * 300):
+        done = CliRunner().invoke(cli.app, ["train", "--show-recipe", name])
+        assert isinstance(done.exception, FlamError), done.output

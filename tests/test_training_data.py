@@ -8,7 +8,7 @@ from conftest import TOY_SOUNDS, cells_of, make_toy_dataset
 
 from manifests.errors import FlamError
 from manifests.frames import frame_labels
-from manifests.schema import Event, Phrase, Soundscape, Stretch
+from manifests.schema import Caption, Event, Phrase, Soundscape, Stretch
 from manifests.store import DatasetFolder, read_rows, write_rows
 from training.clips import Take, samples_of, truth, waveform
 from training.data import Sampler, batches, make_batch
@@ -75,6 +75,29 @@ def test_a_batch_depends_on_seed_and_step_alone(toy_dataset: DatasetFolder) -> N
     assert torch.equal(alone_labels, cells_of(in_a_row[2])[0])
     other = make_batch(source, book, dataclasses.replace(sampler, seed=4), 2)
     assert other.soundscape_ids != alone.soundscape_ids
+
+
+def test_a_clip_is_made_louder_or_softer_by_a_gain_of_its_own(toy_dataset: DatasetFolder) -> None:
+    source, book = opened(toy_dataset)
+    plain, gained = (
+        make_batch(source, book, dataclasses.replace(SAMPLER, max_gain_db=decibels), 0) for decibels in (0.0, 6.0)
+    )
+    ratios = gained.waveforms.norm(dim=1) / plain.waveforms.norm(dim=1)
+    torch.testing.assert_close(gained.waveforms, plain.waveforms * ratios[:, None])
+    assert 10 ** (-6 / 20) <= float(ratios.min()) < 0.95
+    assert 1.05 < float(ratios.max()) <= 10 ** (6 / 20)
+    assert gained.soundscape_ids == plain.soundscape_ids
+
+
+def test_a_clip_matches_all_its_captions_not_only_the_one_that_was_drawn(tmp_path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=6, valid=0, test=0)
+    path = folder.root / "captions" / "template" / "00000.parquet"
+    captions = read_rows(path, Caption)
+    everywhere = [dataclasses.replace(one, text=text) for one in captions for text in ("Sounds.", "Some sounds.")]
+    write_rows(path, everywhere, Caption)
+    batch = make_batch(*opened(folder), SAMPLER, 0)
+    assert batch.captions == ["Some sounds.", "Sounds."]
+    assert batch.matches.all()
 
 
 def test_an_epoch_shows_every_soundscape_once(toy_dataset: DatasetFolder) -> None:

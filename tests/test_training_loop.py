@@ -1,9 +1,12 @@
+import contextlib
 import dataclasses
 import itertools
 import json
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +24,10 @@ from training.checkpoint import load_tensors
 from training.config import ModelConfig, TrainConfig
 from training.data import Batch
 from training.detect import Detector
-from training.loop import Data, train
+from training.loop import train
 from training.model import FlamModel
 from training.objective import Part
+from training.sources import Data, sampler_of
 from training.validation import Validation
 
 TINY = ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text="hash")
@@ -281,7 +285,47 @@ def test_a_set_that_lists_some_sounds_may_be_learned_from_beside_one_that_lists_
 
 
 def test_a_clip_is_at_least_two_frames_long(tmp_path: Path) -> None:
-    assert loop._sampler(SHORT, longest=0.03).clip_duration == pytest.approx(0.08)
+    assert sampler_of(SHORT, longest=0.03).clip_duration == pytest.approx(0.08)
+
+
+def test_a_clip_is_no_longer_than_its_encoder_hears() -> None:
+    coarse = SHORT.model_copy(update={"clip_duration": 10.0, "model": TINY.model_copy(update={"frame_mels": 16})})
+    assert sampler_of(coarse, longest=10.0).clip_duration == pytest.approx(10.08)
+    assert sampler_of(coarse, longest=10.0, heard=10.0).clip_duration == pytest.approx(9.92)
+
+
+def test_the_progress_line_and_the_log_say_how_long_steps_wait_for_data(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = []
+
+    @contextlib.contextmanager
+    def shown(*_: object, **__: object) -> Iterator[Callable[..., None]]:
+        yield lambda count=1, note="": notes.append(note)
+
+    real = loop.batches
+
+    def slow(*arguments: object, **options: object) -> Iterator[Batch]:
+        for batch in real(*arguments, **options):
+            time.sleep(0.4)
+            yield batch
+
+    monkeypatch.setattr(loop, "progress", shown)
+    monkeypatch.setattr(loop, "batches", slow)
+    train(toy_dataset.root, tmp_path / "run", SHORT)
+    shares = [int(share) for note in notes for share in re.findall(r"clips/s, (\d+)% waiting for data", note)]
+    assert len(shares) == 6
+    assert min(shares[1:]) > 20
+    logged = [row["data_wait"] for row in loop.read_log(tmp_path / "run" / "metrics.jsonl") if "data_wait" in row]
+    assert len(logged) == 1
+    assert 0.2 < logged[0] < 1
+
+
+def test_pace_is_a_mean_over_steps() -> None:
+    pace = loop._Pace(batch_size=8)
+    pace.add(seconds=1.0, waited=0.5)
+    pace.add(seconds=3.0, waited=0.0)
+    assert pace.row() == {"clips_per_second": 4.0, "data_wait": 0.125}
 
 
 def test_fresh_soundscapes_have_no_other_captions_than_templates(toy_dataset: DatasetFolder, tmp_path: Path) -> None:

@@ -20,6 +20,18 @@ def test_the_clip_loss_is_finelaps_double_sum() -> None:
     assert math.isclose(clip_sigmoid_loss(logits, matches).mean.item(), slow, rel_tol=1e-6)
 
 
+def test_both_losses_worked_by_hand() -> None:
+    """-log sigmoid is ln 2 at 0 and ln 4/3 at ln 3; of ln 3 on what is not so, ln 4."""
+    three = math.log(3.0)
+    logits = torch.tensor([[three, -three], [three, 0.0]])
+    clip = clip_sigmoid_loss(logits, torch.tensor([[True, False], [False, True]]))
+    assert math.isclose(clip.mean.item(), (2 * math.log(4 / 3) + math.log(4) + math.log(2)) / 2, rel_tol=1e-6)
+    labels = torch.tensor([[[True, False], [False, True]]])
+    weights = torch.tensor([[[1.0, 3.0], [0.0, 1.0]]])  # the only wrong one of the four is not known
+    frame = frame_loss(logits[None], labels, weights)
+    assert math.isclose(frame.mean.item(), (4 * math.log(4 / 3) + math.log(2)) / 5, rel_tol=1e-6)
+
+
 def test_the_frame_loss_is_the_mean_over_known_cells_only() -> None:
     logits = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
     labels = logits.roll(1) > 0

@@ -16,14 +16,11 @@ from training.augment import augment_of
 from training.batch_norm import BatchNorm1d, BatchNorm2d
 from training.config import ModelConfig, TrainConfig, model_config
 from training.data import Batch, make_batch
-from training.loop import Data, _opened, _sampler
 from training.losses import frame_loss
 from training.model import FlamModel, TextHead
 from training.objective import step_losses
-from training.phrase_book import PhraseBook
 from training.recipe import load_config
-from training.sound_kinds import load_kinds
-from training.soundscapes import WeightedSets
+from training.sources import Data, open_sources, sampler_of
 from training.trainer import Trainer
 
 TINY: dict[str, Any] = {
@@ -38,9 +35,8 @@ AS_FLAM = TrainConfig.model_validate({**PLAIN.model_dump(), **FLAM, "model": {**
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory: pytest.TempPathFactory) -> Batch:
     folder = make_toy_dataset(tmp_path_factory.mktemp("toy") / "data", train=12, valid=0, test=0)
-    sources = WeightedSets(sets=[_opened(Data(root=folder.root), PLAIN)], weights=[1.0])
-    book = PhraseBook([folder.phrases()], sources.clusters(), load_kinds("1"))
-    found = make_batch(sources, book, _sampler(PLAIN, 4.0), 0)
+    sources, book = open_sources([Data(root=folder.root)], PLAIN)
+    found = make_batch(sources, book, sampler_of(PLAIN, 4.0), 0)
     return dataclasses.replace(found, waveforms=found.waveforms.double(), draws=found.draws)
 
 

@@ -53,19 +53,15 @@ torch.set_num_threads(1)
 from training import objective, parallel
 from training.config import TrainConfig
 from training.data import make_batch
-from training.loop import Data, _opened, _sampler
-from training.phrase_book import PhraseBook
-from training.sound_kinds import load_kinds
-from training.soundscapes import WeightedSets
+from training.sources import Data, open_sources, sampler_of
 from training.trainer import Trainer
 objective.has_bf16 = lambda device: False
 data, out = Path(sys.argv[1]), Path(sys.argv[2])
 parallel.begin(torch.device("cpu"))
 for name, content in json.loads(sys.argv[3]).items():
     config = TrainConfig.model_validate(content)
-    sources = WeightedSets(sets=[_opened(Data(root=data), config)], weights=[1.0])
-    book = PhraseBook([sources.sets[0].folder.phrases()], sources.clusters(), load_kinds("1"))
-    batch = make_batch(sources, book, _sampler(config, 4.0), 0, rank=parallel.rank(), world=parallel.world())
+    sources, book = open_sources([Data(root=data)], config)
+    batch = make_batch(sources, book, sampler_of(config, 4.0), 0, rank=parallel.rank(), world=parallel.world())
     if name.startswith("few"):  # than processes
         fewer = {part: getattr(batch, part)[:, :1] for part in ("told", "weights", "matches")}
         first = batch.sounding[:, 1] == 0

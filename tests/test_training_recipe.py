@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import FlamError
+from manifests.store import write_json
+from training.checkpoint import ModelCard
 from training.config import SIZES, ModelConfig, TrainConfig
 from training.recipe import BUILT_IN, load_config, recipe_path
 
@@ -31,6 +33,30 @@ def test_what_is_given_comes_before_the_file_and_the_file_before_the_default(tmp
     assert (large.width, large.dropout, large.frame_mels) == (SIZES["large"]["width"], 0.5, 16)
 
 
+def test_frames_are_as_long_as_asked_at_any_sample_rate(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[model]\nsample_rate = 32000\nwidth = 64\n")
+    assert load_config(str(path), hop_ms=40).model.hop == pytest.approx(0.04)
+    assert load_config(str(path), hop_ms=160).model.hop == pytest.approx(0.16)
+    assert load_config(str(path), size="base").model.width == ModelConfig().width  # which the file has otherwise
+
+
+def test_a_run_that_begins_with_another_may_change_what_learns_and_nothing_else(tmp_path: Path) -> None:
+    begun = ModelConfig(width=64, text="hash")
+    write_json(
+        tmp_path / "run" / "model" / "config.json",
+        ModelCard(model=begun, trained_clusters=(), threshold=0.5).model_dump(),
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text("steps = 7\n[model]\ndropout = 0.4\nwidth = 64\n")
+    config = load_config(str(path), init=tmp_path / "run")
+    assert (config.steps, config.model) == (7, begun.model_copy(update={"dropout": 0.4}))
+    assert load_config("finelap", init=tmp_path / "run").model == begun
+    path.write_text("[model]\nwidth = 32\n")
+    with pytest.raises(FlamError, match=r"mine.toml: model.width: the model of .*run has 64, which cannot change"):
+        load_config(str(path), init=tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -39,6 +65,9 @@ def test_what_is_given_comes_before_the_file_and_the_file_before_the_default(tmp
         ("steps = ", r"mine.toml: Invalid value .*--show-recipe finelap"),
         ("prior_weight = 1.0", r"a prior_weight needs frame_scale = text"),
         ("negatives = { cluster = 0.0 }", r"negatives must name at least one kind"),
+        ("[model]\naudio_layers = 2", r"audio_layers and text_layers are of pretrained encoders"),
+        ("[model]\ntext_layers = 1", r"audio_layers and text_layers are of pretrained encoders"),
+        ('num_masks = 1\n[model]\naudio = "yamnet"', r"num_masks masks what the compact encoder hears"),
         ('steps = "3"', r"mine.toml: steps: Input should be a valid integer"),
         ("batch_size = true", r"mine.toml: batch_size: Input should be a valid integer"),
         ("steps = 2026-01-01", r"mine.toml: steps: Input should be a valid integer"),
@@ -53,5 +82,6 @@ def test_a_recipe_that_is_wrong_is_refused_in_one_line(text: str, message: str, 
 
 
 def test_a_recipe_that_is_not_there_names_those_that_are() -> None:
-    with pytest.raises(FlamError, match=r"no training recipe 'nothing': built in are finelap, flam; else name"):
-        load_config("nothing")
+    for name in ("nothing", "n" * 300):
+        with pytest.raises(FlamError, match=rf"no training recipe '{name}': built in are finelap, flam; else name"):
+            load_config(name)

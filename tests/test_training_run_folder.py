@@ -18,11 +18,12 @@ from test_training_loop import SHORT, TINY, same, weights
 
 from manifests.errors import FlamError
 from manifests.store import DatasetFolder
-from training import loop
+from training import loop, trainer
 from training.checkpoint import Checkpoints, load_tensors
 from training.config import TrainConfig
 from training.detect import Detector
 from training.loop import train
+from training.objective import Part
 from training.validation import Validation
 
 
@@ -123,6 +124,40 @@ def test_a_run_whose_model_cannot_be_made_leaves_its_folder_to_another(
     with pytest.raises(FlamError, match="nowhere"):
         train(toy_dataset.root, tmp_path / "run", wrong)
     assert train(toy_dataset.root, tmp_path / "run", SHORT).steps == 6
+
+
+def test_a_folder_in_which_nothing_was_learned_is_free_for_other_settings(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object) -> dict[str, Part]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "step_losses", too_large)
+        with pytest.raises(KeyboardInterrupt):
+            train(toy_dataset.root, tmp_path / "run", SHORT)
+    report = train(toy_dataset.root, tmp_path / "run", SHORT.model_copy(update={"batch_size": 2}))
+    assert report.steps == 6
+    shutil.rmtree(tmp_path / "run" / "checkpoints")  # to save room: what was learned is still there
+    with pytest.raises(FlamError, match="batch_size"):
+        train(toy_dataset.root, tmp_path / "run", SHORT)
+
+
+def test_where_steps_take_long_a_checkpoint_does_not_wait_for_the_hundredth(
+    toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, steps = trainer.step_losses, itertools.count()
+
+    def killed(*arguments: Any) -> dict[str, Part]:
+        if next(steps) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(trainer, "step_losses", killed)
+    monkeypatch.setattr(loop, "_SAVE_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_dataset.root, tmp_path / "run", SHORT)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-000000002.safetensors"]
 
 
 def test_a_damaged_checkpoint_costs_what_was_learned_since_the_one_before(

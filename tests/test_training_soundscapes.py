@@ -23,11 +23,12 @@ from manifests.errors import FlamError
 from manifests.schema import Caption, Phrase
 from manifests.store import DatasetFolder, read_rows, write_rows
 from training import loop, trainer
-from training.data import make_batch
-from training.loop import Data, train
+from training.data import Batch, make_batch
+from training.loop import train
 from training.objective import Part
 from training.phrase_book import PhraseBook
 from training.soundscapes import SoundscapeSet, WeightedSets
+from training.sources import Data
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,42 @@ def test_an_imported_set_cannot_be_made_anew(tmp_path: Path) -> None:
 
     with pytest.raises(FlamError, match="cannot be made anew"):
         train([Data(root=folder.root)], tmp_path / "run", SHORT.model_copy(update={"online": True}))
+
+
+def test_an_endless_run_beside_a_set_that_is_not_made_anew_goes_on_bit_for_bit(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the second epoch, whose soundscapes are fresh."""
+    from test_training_loop import SHORT, same, weights
+
+    heard: list[str] = []
+    real, killed = loop.Trainer.learn, []
+
+    def learn(self: loop.Trainer, batch: Batch) -> dict[str, float]:
+        if killed and self.step == killed[0]:
+            raise KeyboardInterrupt
+        heard.extend(batch.soundscape_ids)
+        return real(self, batch)
+
+    monkeypatch.setattr(loop.Trainer, "learn", learn)
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 1)
+    real_set = make_toy_dataset(tmp_path / "real", train=6, valid=0, test=0).root
+    both = [Data(root=simulated, weight=3.0, fresh=FreshSoundscapes(simulated)), Data(root=real_set)]
+    config = SHORT.model_copy(update={"online": True, "steps": 12, "evaluate_every": 12})
+    train(both, tmp_path / "whole", config)
+    there = {row.soundscape_id for row in DatasetFolder(simulated).soundscapes()}
+    simulated_ones = {name.removeprefix("data/") for name in heard if name.startswith("data/")}
+    assert simulated_ones & there
+    assert simulated_ones - there
+    assert any(name.startswith("real/") for name in heard)
+    killed.append(10)
+    with pytest.raises(KeyboardInterrupt):
+        train(both, tmp_path / "cut", config)
+    killed.clear()
+    train(both, tmp_path / "cut", config)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    told = json.loads((tmp_path / "whole" / "model" / "training.json").read_text("utf-8"))
+    assert told["data"][0]["dataset"]["recipe"]["name"] == "small"
 
 
 def sets(tmp_path: Path, *sizes: int) -> list[SoundscapeSet]:

@@ -47,6 +47,8 @@ class ModelConfig(Strict):
     def _fits(self) -> "ModelConfig":
         if self.width % self.num_heads or self.num_mels % 16:
             raise ValueError("width must be a multiple of num_heads, and num_mels of 16")
+        if (self.audio == "compact" and self.audio_layers) or (self.text in ("wordllama", "hash") and self.text_layers):
+            raise ValueError("audio_layers and text_layers are of pretrained encoders: leave them out without one")
         if self.mel_hop_samples > self.fft_samples:
             raise ValueError("fft_samples must be at least mel_hop_samples, or sound between them is not heard")
         # oneDNN (torch 2.13) writes past the end of gradients, and the heap is lost: with 4 channels where a CPU has
@@ -68,13 +70,16 @@ class ModelConfig(Strict):
 
 SIZES: Mapping[str, Mapping[str, Any]] = {  # of the audio encoder: about 0.3, 1.4 and 6 M parameters
     "small": {"channels": (16, 32, 48, 64), "width": 96, "num_layers": 1},
-    "base": {},
+    "base": {name: ModelConfig.model_fields[name].default for name in ("channels", "width", "num_layers")},
     "large": {"channels": (32, 96, 160, 256), "width": 320, "num_layers": 3},
 }
 
+# What may differ in a run from the model that it begins with (`--init`): nothing that has weights
+LOOSE = ("audio_layers", "text_layers", "dropout", "kind_dropout")
+
 
 def model_config(size: str = "base", *, hop_ms: int = 40, **settings: Any) -> ModelConfig:
-    """The model of a size, with a frame every 40 or 160 ms."""
+    """The model of a size, with a frame every 40 or 160 ms at the default sample rate."""
     return ModelConfig(**{**SIZES[size], "frame_mels": hop_ms // 10, **settings})
 
 
@@ -119,6 +124,8 @@ class TrainConfig(Strict):
     def _fits(self) -> "TrainConfig":
         if self.prior_weight and self.model.frame_scale != "text":
             raise ValueError("a prior_weight needs frame_scale = text: only then has a phrase a bias of its own")
+        if self.num_masks and self.model.audio != "compact":
+            raise ValueError("num_masks masks what the compact encoder hears: leave it out with another")
         if not sum(self.negatives.values()):
             raise ValueError("negatives must name at least one kind, with a share above 0")
         return self

@@ -139,7 +139,7 @@ def make_batch(
         kind_weights=torch.from_numpy(kind_weights(kinds_sound, np.any(kind_known, axis=2) & ~kinds_sound)),
         captions=planned.captions,
         matches=torch.tensor(
-            [[any(take.caption == caption for take in takes) for caption in planned.captions] for takes in clips],
+            [[any(caption in take.item.captions for take in takes) for caption in planned.captions] for takes in clips],
             dtype=torch.bool,
         ).view(len(clips), len(planned.captions)),
         soundscape_ids=[sources.name_of(take.dataset, take.item) for takes in clips for take in takes],

@@ -5,7 +5,7 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import torch
 
-from manifests.captions import preferred_captions
 from manifests.errors import FlamError
-from manifests.frames import num_frames
 from manifests.progress import progress
-from manifests.store import DatasetFolder, Render, claim, locked, replacing
+from manifests.store import DatasetFolder, claim, locked, replacing
 from training import parallel
-from training.augment import augment_of
 from training.checkpoint import (
     Checkpoints,
     DamagedError,
@@ -31,16 +28,16 @@ from training.checkpoint import (
     load_tensors,
     save_model,
 )
-from training.config import TrainConfig
-from training.data import Sampler, batches
+from training.config import LOOSE, TrainConfig
+from training.data import batches
 from training.detect import Detector
+from training.model import FlamModel
 from training.model_card import Start, write_card
-from training.negatives import Negatives
 from training.phrase_book import PhraseBook
 from training.pretrained import keep_settings
 from training.prior import Prior, coverage, fit_prior, shares_of_time
-from training.sound_kinds import load_kinds
-from training.soundscapes import Fresh, SoundscapeSet, WeightedSets
+from training.soundscapes import WeightedSets
+from training.sources import Data, open_sources, sampler_of
 from training.trainer import Trainer
 from training.validation import validate
 
@@ -48,6 +45,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _SAVE_EVERY, _LOG_EVERY = 100, 20  # steps
+_SAVE_SECONDS = 300.0  # since the last checkpoint, where steps take long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +59,6 @@ class TrainReport:
     is_main: bool = True  # of several processes, the one that speaks for all
 
 
-@dataclass(frozen=True, kw_only=True)
-class Data:
-    """A dataset to learn from."""
-
-    root: Path
-    weight: float = 1.0  # its share of what is learned from, beside those of others
-    render: Render | None = None  # makes the audio of soundscapes that have none on disk
-    fresh: Fresh | None = None  # makes soundscapes that it does not hold, for `online`
-
-
 def train(
     data: Path | Sequence[Data], out: Path, config: TrainConfig, *, init: Path | None = None, device: str = "cpu"
 ) -> TrainReport:
@@ -79,33 +67,17 @@ def train(
     Args:
         data: the datasets, or the folder of one. The first that has validation soundscapes is validated on.
         out: the run's folder.
-        config: all settings; with `init`, of that run's model.
+        config: all settings; with `init`, those of that run's model, of which `LOOSE` ones may differ.
         init: a run whose model it begins with.
         device: as torch names it.
     """
     datasets = [Data(root=data)] if isinstance(data, Path) else data
     if DatasetFolder(out).info_path.exists():
         raise FlamError(f"{out} is a dataset; choose another --out")
-    for part in (config.caption_set or "").split(",") if len(datasets) > 1 else ():
-        if part and not any(_has(DatasetFolder(one.root), part) for one in datasets):
-            raise FlamError(f"none of the datasets has captions {part!r}; leave them out, or run `flam-cli caption`")
-    opened = [_opened(one, config, among_others=len(datasets) > 1) for one in datasets]
-    sources = WeightedSets(sets=opened, weights=[one.weight for one in datasets])
-    tables = [source.folder.phrases() if source.folder.phrases_path.exists() else [] for source in sources.sets]
-    sounding = sources.clusters()
-    book = PhraseBook(tables, sounding, load_kinds(config.model.sound_kinds))
-    _check_something_is_told(sources, sounding, book)
-    if config.patience and not any(source.has_validation for source in sources.sets):
-        raise FlamError(
-            f"patience waits for validations that are no better, and {datasets[0].root} has no valid soundscapes with "
-            "events; leave it out, or simulate with a share for valid"
-        )
-    start, before = None, None
-    if init is not None:
-        start, card = load_model(init)
-        before = Start.of(init, card)
-    if start is not None and start.config != config.model:
-        raise FlamError(f"{init} holds a model of other settings than the recipe's [model]; leave these out")
+    if config.tensorboard:
+        _summary_writer()  # or its absence would be told after the first steps
+    sources, book = open_sources(datasets, config)
+    start, before = _start(init, config) if init is not None else (None, None)
     device = parallel.device_name(device)
     with contextlib.ExitStack() as stack:
         parallel.begin(device_of(device))
@@ -134,7 +106,7 @@ def train(
         if is_main and not begun_before:
             _claim(out, begun, config)  # once it is known that there is such a model
             keep_settings(trainer.model, out / "model")
-        run = _Run(out, trainer, book, sources, before)
+        run = _Run(out, trainer, book, sources, checkpoints, before)
         run.restore(begun_before=begun_before)
         run.learn()
     return TrainReport(
@@ -146,17 +118,19 @@ def train(
     )
 
 
+def _start(init: Path, config: TrainConfig) -> tuple[FlamModel, Start]:
+    """The model that a run begins with."""
+    start, card = load_model(init)
+    if any(getattr(start.config, name) != value for name, value in config.model if name not in LOOSE):
+        raise FlamError(f"{init} holds a model of other settings than the recipe's [model]; leave these out")
+    return start, Start.of(init, card)
+
+
 def _claim(out: Path, begun: Mapping[str, Any], config: TrainConfig) -> None:
+    if not (out / "model" / "config.json").exists():
+        (out / "config.json").unlink(missing_ok=True)  # nothing was learned with its settings
     settings = {**begun, **config.model_dump(mode="json")}
     claim(out / "config.json", settings, differs="choose another --out, or the options and data it was begun with")
-
-
-def _check_something_is_told(sources: WeightedSets, sounding: Collection[str], book: PhraseBook) -> None:
-    first = sources.sets[0].folder
-    if sounding and not book.clusters:
-        raise FlamError(f"{first.phrases_path} has no phrase for a sound of the train split; run `flam-cli caption`")
-    if not sounding and not any(source.caption_set for source in sources.sets):
-        raise FlamError(f"{first.root} has neither events nor captions in its train split: nothing to learn from")
 
 
 def _identity(datasets: Sequence[Data], sources: WeightedSets) -> str | list[str]:
@@ -165,27 +139,6 @@ def _identity(datasets: Sequence[Data], sources: WeightedSets) -> str | list[str
     if len(prints) == 1:
         return prints[0]
     return [f"{one} * {data.weight:g}" for one, data in zip(prints, datasets, strict=True)]
-
-
-def _opened(data: Data, config: TrainConfig, *, among_others: bool = False) -> SoundscapeSet:
-    folder = DatasetFolder.open(data.root, render=data.render)
-    if config.online and data.fresh is None:
-        raise FlamError(f"{data.root} cannot be made anew: only what `flam-cli simulate` made can; leave --online out")
-    captions = config.caption_set
-    if captions is None:
-        captions = preferred_captions(folder) or ",".join(folder.caption_sets()) or None
-    elif among_others:  # each takes what it has of what is asked for
-        captions = ",".join(part for part in captions.split(",") if _has(folder, part)) or captions
-    if config.online and captions not in (None, "template"):
-        raise FlamError(
-            f"fresh soundscapes are described by templates, not as {captions!r}: leave --online or that out"
-        )
-    return SoundscapeSet(folder, "train", caption_set=captions, fresh=data.fresh if config.online else None)
-
-
-def _has(folder: DatasetFolder, part: str) -> bool:
-    """Whether a dataset has a caption set that is named, perhaps with a style."""
-    return part.partition("/")[0].strip() in folder.caption_sets()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -203,15 +156,21 @@ class _Run:
     """A run's folder: its log, its checkpoints, and which step was best so far. Of several processes, 0 writes."""
 
     def __init__(
-        self, out: Path, trainer: Trainer, book: PhraseBook, sources: WeightedSets, start: Start | None
+        self,
+        out: Path,
+        trainer: Trainer,
+        book: PhraseBook,
+        sources: WeightedSets,
+        checkpoints: Checkpoints,
+        start: Start | None,
     ) -> None:
-        self.out, self.trainer, self.book, self.sources, self.start = out, trainer, book, sources, start
+        self.out, self.trainer, self.book, self.sources = out, trainer, book, sources
+        self.checkpoints, self.start = checkpoints, start
         self.shares = shares_of_time(pa.concat_tables([source.rows for source in sources.sets]))
         self.best: dict[str, Any] = {}
         self.worse = 0  # validations since the best
         self.seconds = 0.0
         self.begun, self.resumed = False, 0  # whether an earlier process did, and the step at which this one went on
-        self.checkpoints = Checkpoints(out / "checkpoints", keep=trainer.config.keep_last)
         self.log = out / "metrics.jsonl"
 
     def restore(self, *, begun_before: bool) -> None:
@@ -240,11 +199,12 @@ class _Run:
                 self._save()
             self._keep_model()
             return
-        sampler = _sampler(config, self.sources.longest())
+        sampler = sampler_of(config, self.sources.longest(), trainer.model.longest)
         steps = range(trainer.step, config.steps)
         waiting = batches(self.sources, self.book, sampler, steps, rank=parallel.rank(), world=parallel.world())
-        clock = time.monotonic() - self.seconds
-        shown = progress("training steps", config.steps, done=trainer.step) if not parallel.rank() else _silent()
+        saved, clock = time.monotonic(), time.monotonic() - self.seconds
+        pace = _Pace(config.batch_size)
+        shown = progress("training steps", config.steps, done=trainer.step, shown=not parallel.rank())
         with shown as advance, contextlib.closing(waiting):
             while not self._is_over():
                 asked = time.monotonic()
@@ -252,20 +212,20 @@ class _Run:
                 waited = time.monotonic() - asked
                 losses = trainer.learn(batch)
                 elapsed, self.seconds = self.seconds, time.monotonic() - clock
-                took = self.seconds - elapsed
-                rate = config.batch_size / took
+                pace.add(self.seconds - elapsed, waited)
                 values = ", ".join(f"{name.removesuffix('_loss')} {value:.3g}" for name, value in losses.items())
-                advance(note=f"{rate:.0f} clips/s, {waited / took:.0%} waiting for data, {values}")
+                advance(note=f"{pace.rate:.0f} clips/s, {pace.wait:.0%} waiting for data, {values}")
                 if trainer.step % _LOG_EVERY == 0 or trainer.step == config.steps:
-                    speed = {"clips_per_second": round(rate, 1), "data_wait": round(waited / took, 3)}
-                    self._append({"step": trainer.step, **speed, **losses})
+                    self._append({"step": trainer.step, **pace.row(), **losses})
+                    pace = _Pace(config.batch_size)
                 milestone = trainer.step % config.evaluate_every == 0 or trainer.step == config.steps
                 if milestone:
                     advance(count=0, note="hears the validation soundscapes")
                     self._validate()
                     clock = time.monotonic() - self.seconds
-                if milestone or trainer.step % _SAVE_EVERY == 0:
+                if milestone or trainer.step % _SAVE_EVERY == 0 or time.monotonic() - saved > _SAVE_SECONDS:
                     self._save()
+                    saved = time.monotonic()
         self._keep_model()
 
     def _keep_model(self) -> None:
@@ -365,13 +325,7 @@ class _Run:
     @functools.cached_property
     def _writer(self) -> "SummaryWriter":
         """Of this process: what an earlier one wrote of steps that come again is dropped."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise FlamError(
-                "tensorboard is not installed: pip install tensorboard, or set tensorboard = false in another --out"
-            ) from None
-        return SummaryWriter(self.out / "tensorboard", purge_step=self.resumed + 1)
+        return _summary_writer()(self.out / "tensorboard", purge_step=self.resumed + 1)
 
     def _board(self, row: Mapping[str, Any]) -> None:
         for name, value in row.items():
@@ -380,25 +334,36 @@ class _Run:
         self._writer.flush()
 
 
-@contextlib.contextmanager
-def _silent() -> Iterator[Callable[..., None]]:
-    """Progress of a process that another one speaks for."""
-    yield lambda **_: None
+class _Pace:
+    """How fast the steps since the last row of the log were."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size, self.steps, self.seconds, self.waited = batch_size, 0, 0.0, 0.0
+
+    def add(self, seconds: float, waited: float) -> None:
+        """A step that took so long, of which it waited for its data so long."""
+        self.steps, self.seconds, self.waited = self.steps + 1, self.seconds + seconds, self.waited + waited
+
+    @property
+    def rate(self) -> float:
+        """Clips a second."""
+        return self.batch_size * self.steps / self.seconds
+
+    @property
+    def wait(self) -> float:
+        """The share of the time in which the steps waited."""
+        return self.waited / self.seconds
+
+    def row(self) -> dict[str, float]:
+        """For metrics.jsonl."""
+        return {"clips_per_second": round(self.rate, 1), "data_wait": round(self.wait, 3)}
 
 
-def _sampler(config: TrainConfig, longest: float) -> Sampler:
-    duration = min(config.clip_duration, longest)  # or all would be heard again to fill it
-    return Sampler(
-        batch_size=config.batch_size,
-        # whole frames, for the encoder; of one alone, gradients in bfloat16 are what memory held before (torch 2.13)
-        clip_duration=max(num_frames(duration, config.model.hop), 2) * config.model.hop,
-        sample_rate=config.model.sample_rate,
-        hop=config.model.hop,
-        seed=config.seed,
-        mix_share=config.mix_share,
-        max_gain_db=config.max_gain_db,
-        num_draws=augment_of(config).num_draws,
-        negatives=Negatives(
-            shares=config.negatives, per_clip=config.phrases_per_clip or None, num_phrases=config.num_phrases
-        ),
-    )
+def _summary_writer() -> "type[SummaryWriter]":
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise FlamError(
+            "tensorboard is not installed: pip install tensorboard, or leave tensorboard = true out"
+        ) from None
+    return SummaryWriter

@@ -1,9 +1,11 @@
-"""Memory of the C library, in training on a CPU."""
+"""What training keeps in memory, and what it lets go."""
 
 import ctypes
 import sys
+from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3)
+_MOST_KNOWN = 100_000  # texts
 
 
 def keep_freed_memory() -> None:
@@ -17,3 +19,9 @@ def keep_freed_memory() -> None:
         if mallopt is not None:
             mallopt(_MMAP_MAX, 0)
             mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def make_room(known: dict[str, Any]) -> None:
+    """Forget what is known of texts when there are too many of them: an endless run must not fill the memory."""
+    if len(known) >= _MOST_KNOWN:
+        known.clear()

@@ -59,12 +59,6 @@ def world() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def wait_for_all() -> None:
-    """Go on when every process is here."""
-    if world() > 1:
-        dist.barrier()
-
-
 def total(value: Tensor) -> Tensor:
     """The sum over processes, without a gradient."""
     if world() == 1:

@@ -22,10 +22,10 @@ from manifests.errors import FlamError
 from manifests.store import read_json, write_json
 from training.audio_encoder import Augment, SequenceLayer
 from training.config import ModelConfig
+from training.memory import make_room
 
 _AUDIO, _TEXT = "audio_encoder", "text_encoder"  # folders in RUN/model
 _MEL_FRAME = 0.01  # seconds, of AST's and EAT's spectrogram
-_MOST_KNOWN = 100_000  # texts whose vectors are kept
 _trusted = False
 
 
@@ -184,6 +184,13 @@ def interpolation(
     return torch.from_numpy(np.stack(rows, axis=1)).float()
 
 
+class _Shared(dict[str, Tensor]):
+    """Vectors of texts, which the averaged model has in common with the one that learns."""
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "_Shared":
+        return self
+
+
 class PretrainedText(nn.Module):
     """Texts by a pretrained encoder: the mean of its hidden vectors, projected."""
 
@@ -198,15 +205,14 @@ class PretrainedText(nn.Module):
             nn.Linear(dim, config.embed_dim), nn.GELU(), nn.Linear(config.embed_dim, config.embed_dim)
         )
         self.is_frozen = train_last_layers(self.encoder, config.text_layers)
-        self._known: dict[str, Tensor] = {}  # of a frozen encoder: each text is heard once a run
+        self._known = _Shared()  # of a frozen encoder: each text is heard once a run
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """Unnormalised vectors."""
         if not self.is_frozen:
             projected: Tensor = self.project(self._pooled(texts))
             return projected
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
+        make_room(self._known)
         for text in texts:
             if text not in self._known:  # one at a time: rounding must not depend on what is asked beside it
                 with torch.no_grad():

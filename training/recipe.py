@@ -1,5 +1,6 @@
 """Training recipes: TOML files of settings, those of training/recipes or a user's own."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from manifests.errors import FlamError
 from training.checkpoint import load_card
-from training.config import SIZES, TrainConfig, parse
+from training.config import LOOSE, SIZES, ModelConfig, TrainConfig, parse
 
 _FOLDER = Path(__file__).parent / "recipes"
 BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
@@ -16,7 +17,7 @@ BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 def recipe_path(name: str) -> Path:
     """The file of a built-in recipe, or the one that is named; raises FlamError if there is neither."""
     path = _FOLDER / f"{name}.toml" if name in BUILT_IN else Path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - pathlib's raises for a name that is too long (Python 3.11)
         raise FlamError(f"no training recipe {name!r}: built in are {', '.join(BUILT_IN)}; else name a .toml file")
     return path
 
@@ -43,26 +44,43 @@ def load_config(
         given: other settings; those that are None are as in the file.
     """
     path = recipe_path(name)
-    try:
-        content = tomllib.loads(path.read_text("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise FlamError(f"{path}: {error}; `flam-cli train --show-recipe finelap` prints one that works") from None
-    if init is not None:
-        if size or hop_ms or audio or text:
-            raise FlamError(f"size, hop and encoders of a model that begins with {init} are that one's; leave them out")
-        content["model"] = load_card(init).model.model_dump()
+    content = _content(path)
     model = content.get("model", {})
     if not isinstance(model, Mapping):
         raise FlamError(f"{path}: model: not a table; write [model] above its settings")
+    if init is not None:
+        if size or hop_ms or audio or text:
+            raise FlamError(f"size, hop and encoders of a model that begins with {init} are that one's; leave them out")
+        model = _as_begun(init, path, {} if name in BUILT_IN else model)
     chosen = {**model, **(SIZES[size] if size else {})}
-    if hop_ms:
-        chosen["frame_mels"] = hop_ms // 10
     if audio:
         from training.pretrained import sample_rate_of
 
-        rate = sample_rate_of(audio)
-        chosen |= {"audio": audio, "sample_rate": rate, "mel_hop_samples": rate // 100}
+        chosen |= {"audio": audio, "sample_rate": sample_rate_of(audio)}
+    if hop_ms:
+        chosen["frame_mels"] = hop_ms // 10
+    rate = chosen.get("sample_rate", ModelConfig().sample_rate)
+    if (audio or hop_ms) and isinstance(rate, int):
+        chosen["mel_hop_samples"] = rate // 100
     if text:
         chosen["text"] = text
     settings = {name: value for name, value in given.items() if value is not None}
     return parse(TrainConfig, {**content, **settings, "model": chosen}, path)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise FlamError(f"{path}: {error}; `flam-cli train --show-recipe finelap` prints one that works") from None
+
+
+def _as_begun(init: Path, path: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run's model, less those of `asked` that may change; raises FlamError for another model's."""
+    begun = load_card(init).model.model_dump(mode="json")
+    for key, value in asked.items():
+        if key not in LOOSE and key in begun and begun[key] != value:
+            raise FlamError(
+                f"{path}: model.{key}: the model of {init} has {begun[key]}, which cannot change; leave it out"
+            )
+    return {**begun, **asked}

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.config import ModelConfig
+from training.memory import make_room
 from training.pretrained import PretrainedText
 from training.sound_kinds import load_kinds
 
 MAX_TOKENS = 64
-_MOST_KNOWN = 100_000  # texts whose tokens are kept
 _KIND_SCALE = 1.5  # of the kinds' mean beside the words' unit vector
 
 
@@ -134,7 +133,7 @@ class TextEncoder(nn.Module):
 
     def kinds_of(self, texts: Sequence[str]) -> Float[Tensor, "text kind"]:
         """How much of each kind each text names."""
-        _make_room(self._shares)
+        make_room(self._shares)
         for text in texts:
             if text not in self._shares:
                 self._shares[text] = self.sound_kinds.shares(text)
@@ -201,7 +200,7 @@ class TokenWords(nn.Module):
     def _tokens(self, text: str) -> list[int]:
         """Of one text; phrases and captions come again every epoch."""
         if text not in self._known:
-            _make_room(self._known)
+            make_room(self._known)
             (ids,) = self.table.tokenize([_plain(text)])
             self._known[text] = ids[:MAX_TOKENS] or [0]
         return self._known[text]
@@ -232,11 +231,6 @@ class Trust(nn.Module):
         nearest = (self.words.pooled(tokens, present) @ self.trained.T).amax(1)
         trust: Tensor = nearest.clamp(0.01, 1.0) ** self.power
         return trust
-
-
-def _make_room(known: dict[str, Any]) -> None:
-    if len(known) >= _MOST_KNOWN:
-        known.clear()
 
 
 def _plain(text: str) -> str:

@@ -57,6 +57,9 @@ class Trainer:
         self.model.to(self.device)
         self.level = 0.0  # running mean of the loss
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.frozen = {name for name, one in self.model.named_parameters() if not one.requires_grad}
+        for name in self.frozen:  # held, written and read once
+            self.average.get_parameter(name).data = self.model.get_parameter(name).data
         if config.compile:
             self.model.audio.compile()
         self.rates, groups = [], []
@@ -128,6 +131,8 @@ class Trainer:
         decay = min(self.config.ema_decay, self.step / (self.step + 10))
         current = self.model.state_dict()
         for name, mean in self.average.state_dict().items():
+            if name in self.frozen:
+                continue
             if mean.is_floating_point():
                 mean.lerp_(current[name], 1 - decay)
             else:
@@ -136,7 +141,8 @@ class Trainer:
     def save(self, path: Path, note: dict[str, Any]) -> None:
         """Everything that the next step depends on."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        averages = self.average.state_dict()
+        tensors |= {f"average.{name}": value for name, value in averages.items() if name not in self.frozen}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
         save_tensors(path, tensors, {"step": self.step, "level": self.level, **note})
@@ -144,8 +150,10 @@ class Trainer:
     def restore(self, path: Path) -> dict[str, Any]:
         """Go on from a checkpoint by `save`; returns its note."""
         tensors, note = load_tensors(path)
-        load_weights(self.model, _under("model.", tensors), path)
-        load_weights(self.average, _under("average.", tensors), path)
+        weights = _under("model.", tensors)
+        load_weights(self.model, weights, path)
+        shared = {name: value for name, value in weights.items() if name in self.frozen}
+        load_weights(self.average, {**shared, **_under("average.", tensors)}, path)
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _under("optimizer.", tensors).items():
             index, key = name.split(".")
