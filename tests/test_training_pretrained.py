@@ -21,6 +21,7 @@ from training.loop import train
 from training.model import FlamModel
 from training.pretrained import PretrainedAudio, PretrainedText, interpolation, sample_rate_of
 from training.recipe import load_config
+from training.trainer import Trainer
 
 AUDIO: dict[str, Callable[[Path], Path]] = {
     "ast": small_encoders.ast,
@@ -155,6 +156,34 @@ def test_a_frozen_encoder_does_not_change_and_another_learns_at_its_own_rate(enc
     assert all(moved["1-0.001"][key] > 0 for key in last)
     assert max(moved["1-0.1"][key] for key in last) > 10 * max(moved["1-0.001"][key] for key in last)
     assert not any(value for key, value in moved["1-0.1"].items() if key.startswith(("layers.0", "embeddings")))
+
+
+@pytest.mark.parametrize(("layers", "learning"), [(0, set()), (1, {2}), (-1, {0, 1, 2})])
+def test_of_a_text_encoder_the_last_layers_learn(
+    layers: int, learning: set[int], encoders: Path, tmp_path: Path
+) -> None:
+    data = make_toy_dataset(tmp_path / "data", train=6, valid=2, test=0).root
+    model = ModelConfig(
+        channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text=str(encoders / "roberta"), text_layers=layers
+    )
+    torch.manual_seed(0)
+    before = FlamModel(model).text.words.encoder.state_dict()
+    train(data, tmp_path / "run", run_config(model, pretrained_learning_rate=0.01))
+    after = Detector.load(tmp_path / "run").model.text.words.encoder.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {layer for layer in range(3) if any(f"layer.{layer}." in name for name in moved)} == learning
+    assert ("embeddings.word_embeddings.weight" in moved) == (layers == -1)
+
+
+def test_the_averaged_model_knows_the_texts_that_the_other_heard(encoders: Path) -> None:
+    """A frozen encoder hears each of them once a run."""
+    config = TrainConfig(
+        model=ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text=str(encoders / "roberta"))
+    )
+    taught = Trainer(config, device="cpu")
+    with torch.no_grad():
+        taught.model.embed_text(["rain"])
+    assert "rain" in taught.average.text.words._known
 
 
 def run_config(model: ModelConfig, **settings: object) -> TrainConfig:
