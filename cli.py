@@ -474,9 +474,9 @@ def export(
 def _show_training_recipe(name: str | None) -> None:
     """Print a training recipe's file and end; as `_show_recipe`."""
     if name is not None:
-        from training.recipe import load_config, recipe_path
+        from training.recipe import read_recipe, recipe_path
 
-        load_config(name)  # says what is wrong with a name or a file
+        read_recipe(name)  # says what is wrong with a name or a file
         typer.echo(recipe_path(name).read_text("utf-8"), nl=False)
         raise typer.Exit
 
@@ -517,7 +517,8 @@ def train(  # noqa: PLR0913 - as above
     captions: Annotated[
         str | None,
         typer.Option(
-            help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse; its own or template's."
+            help="Caption sets to learn from, each perhaps with a style: template,qwen3/terse; its own, else template, "
+            "else all."
         ),
     ] = None,
     evaluate_every: Annotated[
@@ -882,7 +883,8 @@ def _fresh_of(data: Path, bank: Path | None) -> "Fresh | None":
     """What makes more soundscapes like those of a dataset by `simulate`; None for another."""
     from manifests.store import DatasetFolder, read_json
 
-    if "recipe" not in read_json(DatasetFolder(data).info_path):
+    info = DatasetFolder(data).info_path
+    if not info.exists() or "recipe" not in read_json(info):
         return None
     from curation.fresh import FreshSoundscapes
 

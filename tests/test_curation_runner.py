@@ -15,6 +15,7 @@ import pytest
 from curation.runner import run_tasks
 from manifests.audio import AudioError
 from manifests.errors import FlamError
+from manifests.progress import progress
 
 ROOT = Path(__file__).parents[1]
 
@@ -87,6 +88,13 @@ with progress("training steps", 650, done=25) as advance:
     assert "left" in line
     assert ("clips/s" in line) == (width > 60)
     assert len(line) <= width
+
+
+def test_of_several_processes_one_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    for shown in (False, True):
+        with progress("steps", 2, shown=shown) as advance:
+            advance(2, note="all of them")
+        assert bool(capsys.readouterr().err) == shown
 
 
 def test_progress_counts_sizes_and_earlier_work(capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,7 +176,7 @@ def test_of_a_text_encoder_the_last_layers_learn(
 
 
 def test_the_averaged_model_knows_the_texts_that_the_other_heard(encoders: Path) -> None:
-    """A frozen encoder hears each of them once a run."""
+    """A frozen encoder hears each of them once."""
     config = TrainConfig(
         model=ModelConfig(channels=(16, 8, 8, 8), width=16, num_layers=1, num_heads=2, text=str(encoders / "roberta"))
     )

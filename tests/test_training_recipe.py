@@ -52,6 +52,8 @@ def test_a_run_that_begins_with_another_may_change_what_learns_and_nothing_else(
     config = load_config(str(path), init=tmp_path / "run")
     assert (config.steps, config.model) == (7, begun.model_copy(update={"dropout": 0.4}))
     assert load_config("finelap", init=tmp_path / "run").model == begun
+    with pytest.raises(FlamError, match=r"flam trains a bias of each text, and that of .*run has one for all"):
+        load_config("flam", init=tmp_path / "run")
     path.write_text("[model]\nwidth = 32\n")
     with pytest.raises(FlamError, match=r"mine.toml: model.width: the model of .*run has 64, which cannot change"):
         load_config(str(path), init=tmp_path / "run")

@@ -1,5 +1,6 @@
 """A run's folder: killed, damaged, removed in part, or another's: it goes on to the same end, or says why not."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -141,6 +142,29 @@ def test_a_folder_in_which_nothing_was_learned_is_free_for_other_settings(
     shutil.rmtree(tmp_path / "run" / "checkpoints")  # to save room: what was learned is still there
     with pytest.raises(FlamError, match="batch_size"):
         train(toy_dataset.root, tmp_path / "run", SHORT)
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_what_was_begun_with_other_settings_is_not_continued(
+    removed: bool, toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after a checkpoint and before the first validation; or finished, and its model removed."""
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 1)
+    with monkeypatch.context() as patch:
+        real, steps = trainer.step_losses, itertools.count()
+
+        def killed(*arguments: Any) -> dict[str, Part]:
+            if next(steps) == 2 and not removed:
+                raise KeyboardInterrupt
+            return real(*arguments)
+
+        patch.setattr(trainer, "step_losses", killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            train(toy_dataset.root, tmp_path / "run", SHORT)
+    shutil.rmtree(tmp_path / "run" / "model", ignore_errors=True)
+    with pytest.raises(FlamError, match="batch_size"):
+        train(toy_dataset.root, tmp_path / "run", SHORT.model_copy(update={"batch_size": 2}))
+    assert train(toy_dataset.root, tmp_path / "run", SHORT).steps == 6
 
 
 def test_where_steps_take_long_a_checkpoint_does_not_wait_for_the_hundredth(

@@ -98,7 +98,7 @@ def test_an_imported_set_cannot_be_made_anew(tmp_path: Path) -> None:
 
 
 def test_an_endless_run_beside_a_set_that_is_not_made_anew_goes_on_bit_for_bit(
-    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed in the second epoch, whose soundscapes are fresh."""
     from test_training_loop import SHORT, same, weights
@@ -118,6 +118,7 @@ def test_an_endless_run_beside_a_set_that_is_not_made_anew_goes_on_bit_for_bit(
     both = [Data(root=simulated, weight=3.0, fresh=FreshSoundscapes(simulated)), Data(root=real_set)]
     config = SHORT.model_copy(update={"online": True, "steps": 12, "evaluate_every": 12})
     train(both, tmp_path / "whole", config)
+    assert capsys.readouterr().err.count(f"{real_set} cannot be made anew: its soundscapes are heard again") == 1
     there = {row.soundscape_id for row in DatasetFolder(simulated).soundscapes()}
     simulated_ones = {name.removeprefix("data/") for name in heard if name.startswith("data/")}
     assert simulated_ones & there

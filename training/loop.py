@@ -5,7 +5,7 @@ import functools
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,7 @@ def train(
         checkpoints = Checkpoints(out / "checkpoints", keep=config.keep_last)
         if is_main:
             stack.enter_context(locked(out, "flam-cli train"))
-            for said in checkpoints.mend():
+            for said in [*checkpoints.mend(), *_heard_again(datasets, config)]:
                 sys.stderr.write(f"flam-cli: {said}\n")
         there = is_main and checkpoints.last() is not None
         begun_before = bool(parallel.total(torch.tensor(float(there), device=device_of(device))))  # and all wait for it
@@ -103,7 +103,10 @@ def train(
             start=start,
             folder=out / "model" if begun_before else init and init / "model",
         )
+        del start
         if is_main and not begun_before:
+            if not (out / "model" / "config.json").exists():
+                (out / "config.json").unlink(missing_ok=True)  # nothing was learned with its settings
             _claim(out, begun, config)  # once it is known that there is such a model
             keep_settings(trainer.model, out / "model")
         run = _Run(out, trainer, book, sources, checkpoints, before)
@@ -126,9 +129,13 @@ def _start(init: Path, config: TrainConfig) -> tuple[FlamModel, Start]:
     return start, Start.of(init, card)
 
 
+def _heard_again(datasets: Sequence[Data], config: TrainConfig) -> Iterator[str]:
+    for one in datasets if config.online else ():
+        if one.fresh is None:
+            yield f"{one.root} cannot be made anew: its soundscapes are heard again each epoch"
+
+
 def _claim(out: Path, begun: Mapping[str, Any], config: TrainConfig) -> None:
-    if not (out / "model" / "config.json").exists():
-        (out / "config.json").unlink(missing_ok=True)  # nothing was learned with its settings
     settings = {**begun, **config.model_dump(mode="json")}
     claim(out / "config.json", settings, differs="choose another --out, or the options and data it was begun with")
 

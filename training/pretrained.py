@@ -205,7 +205,7 @@ class PretrainedText(nn.Module):
             nn.Linear(dim, config.embed_dim), nn.GELU(), nn.Linear(config.embed_dim, config.embed_dim)
         )
         self.is_frozen = train_last_layers(self.encoder, config.text_layers)
-        self._known = _Shared()  # of a frozen encoder: each text is heard once a run
+        self._known = _Shared()  # of a frozen encoder: each text is heard once
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """Unnormalised vectors."""

@@ -22,6 +22,15 @@ def recipe_path(name: str) -> Path:
     return path
 
 
+def read_recipe(name: str) -> dict[str, Any]:
+    """What a recipe's file holds; raises FlamError if there is none or it is no TOML."""
+    path = recipe_path(name)
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise FlamError(f"{path}: {error}; `flam-cli train --show-recipe finelap` prints one that works") from None
+
+
 def load_config(
     name: str,
     *,
@@ -36,15 +45,14 @@ def load_config(
 
     Args:
         name: of a built-in recipe, or a path.
-        init: a run: the model is of its settings, and those of the file are for others.
+        init: a run: the model is of its settings, of which a user's file may change those of `LOOSE`.
         size: of the audio encoder, one of SIZES; None: as in the file.
         hop_ms: of frames, 40 or 160; None: as in the file.
         audio: a pretrained audio encoder, at whose sample rate the model then hears; None: as in the file.
         text: a pretrained text encoder; None: as in the file.
         given: other settings; those that are None are as in the file.
     """
-    path = recipe_path(name)
-    content = _content(path)
+    path, content = recipe_path(name), read_recipe(name)
     model = content.get("model", {})
     if not isinstance(model, Mapping):
         raise FlamError(f"{path}: model: not a table; write [model] above its settings")
@@ -52,6 +60,8 @@ def load_config(
         if size or hop_ms or audio or text:
             raise FlamError(f"size, hop and encoders of a model that begins with {init} are that one's; leave them out")
         model = _as_begun(init, path, {} if name in BUILT_IN else model)
+        if content.get("prior_weight") and model["frame_scale"] != "text":
+            raise FlamError(f"{name} trains a bias of each text, and that of {init} has one for all; choose another")
     chosen = {**model, **(SIZES[size] if size else {})}
     if audio:
         from training.pretrained import sample_rate_of
@@ -66,13 +76,6 @@ def load_config(
         chosen["text"] = text
     settings = {name: value for name, value in given.items() if value is not None}
     return parse(TrainConfig, {**content, **settings, "model": chosen}, path)
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise FlamError(f"{path}: {error}; `flam-cli train --show-recipe finelap` prints one that works") from None
 
 
 def _as_begun(init: Path, path: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
