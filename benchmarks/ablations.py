@@ -5,8 +5,9 @@
 Uses the sets of benchmarks/model.py, trained without the ten held-out labels. An arm is the default, 300 steps, with
 one thing changed; `first` and `as-long` are the first trainer and the default, 650 steps each, and `default` is the
 default as it is. A difference is the mean over seeds less that of the arm it is compared with, and its interval is over
-soundscapes, drawn alike for both. Runs are made two at a time, a core each. Finished runs are in ablations/runs.jsonl
-and are not made again: delete a line to make it anew. The last line is one JSON object.
+soundscapes, drawn alike for both; beside it, the least and the most of a single seed. Runs are made two at a time, a
+core each. Finished runs are in ablations/runs.jsonl and are not made again: delete a line to make it anew. The last
+line is one JSON object.
 """
 
 import argparse
@@ -94,9 +95,9 @@ ARMS = {
     "160-ms": Arm(title="frames of 160 ms", model={"hop_ms": 160}),
     "small": Arm(title="small", model={"size": "small"}),
     "large": Arm(title="large", model={"size": "large"}),
-    "fresh-2k": Arm(title="2,000 fresh soundscapes", settings={"steps": 62, "warmup_steps": 20, "online": True}),
-    "fresh-10k": Arm(title="10,000 fresh soundscapes", settings={"steps": 312, "online": True}, beside="fresh-2k"),
-    "fresh-50k": Arm(title="50,000 fresh soundscapes", settings={"steps": 1562, "online": True}, beside="fresh-10k"),
+    "fresh-2k": Arm(title="2,000 soundscapes once (62 steps)", settings={"steps": 62, "warmup_steps": 20, "online": True}),
+    "fresh-10k": Arm(title="these and 8,000 fresh ones (312 steps)", settings={"steps": 312, "online": True}, beside="fresh-2k"),
+    "fresh-50k": Arm(title="these and 48,000 fresh ones (1,562 steps)", settings={"steps": 1562, "online": True}, beside="fresh-10k"),
     "online": Arm(title="fresh soundscapes, as many steps", settings={"online": True}),
 }
 
@@ -217,7 +218,10 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if arm.beside in runs and arm.beside != name:
             cells = [difference(runs[arm.beside], runs[name], metric) for metric in METRICS]
             results[name]["differences"] = dict(zip(METRICS, cells, strict=True))
-            shown = [f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for value, low, high in cells]
+            shown = [
+                f"{value:+.3f} ({low:+.3f} to {high:+.3f}; {least:+.3f} to {most:+.3f})"
+                for value, low, high, least, most in cells
+            ]
             lines.append((f"less {ARMS[arm.beside].title}", "", "", *shown))
     yield from table_lines(("", "seeds", "CPU minutes", *METRICS.values()), lines)
     yield json.dumps({"command": sys.argv, "results": results})
@@ -225,12 +229,13 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def difference(
     base: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]], metric: str
-) -> tuple[float, float, float]:
-    """Of the means over the seeds that both have: the value and its interval over soundscapes."""
+) -> tuple[float, float, float, float, float]:
+    """Of the means over the seeds that both have: value, its interval over soundscapes, least and most of a seed."""
     seeds = {row["seed"] for row in base} & {row["seed"] for row in other}
-    means = []
+    means, by_seed = [], []
     for rows in (base, other):
-        chosen = [row for row in rows if row["seed"] in seeds]
+        chosen = sorted((row for row in rows if row["seed"] in seeds), key=lambda row: int(row["seed"]))
+        by_seed.append(np.array([row["values"][metric] for row in chosen]))
         means.append(
             (
                 statistics.fmean(row["values"][metric] for row in chosen),
@@ -238,8 +243,10 @@ def difference(
             )
         )
     value = means[1][0] - means[0][0]
+    each = by_seed[1] - by_seed[0]
     found = interval(means[1][1] - means[0][1], around=value)
-    return (value, found.low, found.high) if found else (value, math.nan, math.nan)
+    low, high = (found.low, found.high) if found else (math.nan, math.nan)
+    return value, low, high, float(each.min()), float(each.max())
 
 
 if __name__ == "__main__":
