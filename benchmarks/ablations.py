@@ -95,9 +95,17 @@ ARMS = {
     "160-ms": Arm(title="frames of 160 ms", model={"hop_ms": 160}),
     "small": Arm(title="small", model={"size": "small"}),
     "large": Arm(title="large", model={"size": "large"}),
-    "fresh-2k": Arm(title="2,000 soundscapes once (62 steps)", settings={"steps": 62, "warmup_steps": 20, "online": True}, beside="fresh-2k"),
-    "fresh-10k": Arm(title="these and 8,000 fresh ones (312 steps)", settings={"steps": 312, "online": True}, beside="fresh-2k"),
-    "fresh-50k": Arm(title="these and 48,000 fresh ones (1,562 steps)", settings={"steps": 1562, "online": True}, beside="fresh-10k"),
+    "fresh-2k": Arm(
+        title="2,000 soundscapes once (62 steps)",
+        settings={"steps": 62, "warmup_steps": 20, "online": True},
+        beside="fresh-2k",
+    ),
+    "fresh-10k": Arm(
+        title="these and 8,000 fresh ones (312 steps)", settings={"steps": 312, "online": True}, beside="fresh-2k"
+    ),
+    "fresh-50k": Arm(
+        title="these and 48,000 fresh ones (1,562 steps)", settings={"steps": 1562, "online": True}, beside="fresh-10k"
+    ),
     "online": Arm(title="fresh soundscapes, as many steps", settings={"online": True}),
 }
 
