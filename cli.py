@@ -505,12 +505,17 @@ def train(  # noqa: PLR0913 - as above
     ] = None,
     text_encoder: Annotated[str | None, typer.Option(metavar="NAME", help="Pretrained, of transformers.")] = None,
     trust_remote_code: TrustRemoteCode = False,
-    steps: Annotated[int | None, typer.Option(min=0, help="Optimizer steps, 1500; 0: an untrained model.")] = None,
+    steps: Annotated[int | None, typer.Option(min=0, help="Optimizer steps, 1562; 0: an untrained model.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Soundscapes a step, 32.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=1e-9, max=10, help="At its highest, 0.002.")] = None,
     online: Annotated[
-        bool, typer.Option("--online", help="From the second epoch on, fresh soundscapes of the dataset's recipe.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--online/--no-online",
+            help="From the second epoch on, fresh soundscapes of a dataset's recipe; by default where its bank is "
+            "there and templates describe it.",
+        ),
+    ] = None,
     weight: Annotated[
         list[float] | None, typer.Option(min=1e-3, max=1e3, help="One for each DATA: its share; 1.")
     ] = None,
@@ -568,7 +573,7 @@ def train(  # noqa: PLR0913 - as above
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        online=online or None,
+        online=online,
         caption_set=captions,
         evaluate_every=evaluate_every,
         patience=patience,
@@ -580,7 +585,7 @@ def train(  # noqa: PLR0913 - as above
             root=path,
             weight=share,
             render=_render_of(path, bank),
-            fresh=_fresh_of(path, bank) if config.online else None,
+            fresh=_fresh_of(path, bank, config.online),
         )
         for path, share in zip(data, weights, strict=True)
     ]
@@ -879,16 +884,27 @@ def _render_of(data: Path, bank: Path | None) -> "Render | None":
     return Renderer.open(data, bank)
 
 
-def _fresh_of(data: Path, bank: Path | None) -> "Fresh | None":
-    """What makes more soundscapes like those of a dataset by `simulate`; None for another."""
+def _fresh_of(data: Path, bank: Path | None, online: bool | None) -> "Fresh | None":
+    """What makes more soundscapes like those of a dataset by `simulate`; None for another, or one without its bank.
+
+    With `online` its bank must be there; with None its absence is said; with False nobody looks.
+    """
     from manifests.store import DatasetFolder, read_json
 
     info = DatasetFolder(data).info_path
-    if not info.exists() or "recipe" not in read_json(info):
+    made_by = read_json(info) if online is not False and info.exists() else {}
+    if "recipe" not in made_by or (online is None and made_by.get("engine") == "scaper"):  # which takes its time
         return None
     from curation.fresh import FreshSoundscapes
 
-    return FreshSoundscapes(data, bank)
+    try:
+        return FreshSoundscapes(data, bank)
+    except FlamError as error:
+        if online or bank:
+            raise
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes
+            talk.print(f"flam-cli: {error}, or its own soundscapes are heard again each epoch", markup=False)
+        return None
 
 
 if __name__ == "__main__":

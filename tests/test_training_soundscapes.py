@@ -118,7 +118,7 @@ def test_an_endless_run_beside_a_set_that_is_not_made_anew_goes_on_bit_for_bit(
     both = [Data(root=simulated, weight=3.0, fresh=FreshSoundscapes(simulated)), Data(root=real_set)]
     config = SHORT.model_copy(update={"online": True, "steps": 12, "evaluate_every": 12})
     train(both, tmp_path / "whole", config)
-    assert capsys.readouterr().err.count(f"{real_set} cannot be made anew: its soundscapes are heard again") == 1
+    assert capsys.readouterr().err.count(f"{real_set}: its soundscapes are heard again each epoch: it cannot be made anew") == 1
     there = {row.soundscape_id for row in DatasetFolder(simulated).soundscapes()}
     simulated_ones = {name.removeprefix("data/") for name in heard if name.startswith("data/")}
     assert simulated_ones & there
@@ -132,6 +132,53 @@ def test_an_endless_run_beside_a_set_that_is_not_made_anew_goes_on_bit_for_bit(
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     told = json.loads((tmp_path / "whole" / "model" / "training.json").read_text("utf-8"))
     assert told["data"][0]["dataset"]["recipe"]["name"] == "small"
+
+
+def test_fresh_soundscapes_are_heard_where_they_can_be_unless_one_says_no(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from test_training_loop import SHORT
+
+    heard: list[int] = []
+
+    def fresh(number: int) -> Any:
+        heard.append(number)
+        return FreshSoundscapes(simulated)(number)
+
+    data = [Data(root=simulated, fresh=fresh)]
+    train(data, tmp_path / "anew", SHORT.model_copy(update={"steps": 10}))
+    assert min(heard) == 30  # the first number that the dataset does not hold
+    assert capsys.readouterr().err.count(f"{simulated}: after its own soundscapes, fresh ones of its recipe") == 1
+    assert json.loads((tmp_path / "anew" / "config.json").read_text("utf-8"))["online"] is True
+    heard.clear()
+    train(data, tmp_path / "again", SHORT.model_copy(update={"steps": 10, "online": False}))
+    assert not heard
+    assert "fresh" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "again" / "config.json").read_text("utf-8"))["online"] is False
+
+
+def test_a_run_that_began_with_fresh_soundscapes_does_not_go_on_without_them(simulated: Path, tmp_path: Path) -> None:
+    from test_training_loop import SHORT
+
+    able = Data(root=simulated, fresh=FreshSoundscapes(simulated))
+    train([able], tmp_path / "run", SHORT)
+    with pytest.raises(FlamError, match=r"online = true, not false"):
+        train([Data(root=simulated)], tmp_path / "run", SHORT)
+    train([able, dataclasses.replace(able, weight=2.0)], tmp_path / "two", SHORT)
+    with pytest.raises(FlamError, match="says data = "):
+        train([able, Data(root=simulated, weight=2.0)], tmp_path / "two", SHORT)
+
+
+def test_where_captions_are_not_of_templates_soundscapes_are_heard_again(simulated: Path, tmp_path: Path) -> None:
+    from test_training_loop import SHORT
+
+    shutil.copytree(simulated, tmp_path / "data")
+    folder = DatasetFolder(tmp_path / "data")
+    shutil.move(folder.root / "captions" / "template", folder.root / "captions" / "qwen3")
+    data = Data(root=folder.root, fresh=lambda number: pytest.fail(f"{number} was made"))
+    train([data], tmp_path / "run", SHORT.model_copy(update={"steps": 10}))
+    with pytest.raises(FlamError, match="described by templates, not as 'qwen3'"):
+        train([data], tmp_path / "asked", SHORT.model_copy(update={"online": True}))
 
 
 def sets(tmp_path: Path, *sizes: int) -> list[SoundscapeSet]:

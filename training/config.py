@@ -88,7 +88,7 @@ class TrainConfig(Strict):
 
     model: ModelConfig = ModelConfig()
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
-    steps: int = Field(default=1500, ge=0)
+    steps: int = Field(default=1562, ge=0)  # of 32 clips: 50,000 soundscapes
     batch_size: int = Field(default=32, ge=1)
     micro_batch: int | None = Field(default=None, ge=1)  # clips in memory at once, of the batch; None: all
     clip_duration: float = Field(default=10.0, gt=0)  # s of audio a clip
@@ -97,7 +97,9 @@ class TrainConfig(Strict):
     negatives: dict[Literal["cluster", "in-batch", "random"], Share] = {"cluster": 1.0}  # shares: training/negatives.py
     max_gain_db: float = Field(default=6.0, ge=0, le=60)  # by which a soundscape is made louder or softer
     exchange: Literal["gather", "ring"] = "gather"  # how several processes share the vectors of phrases
-    online: bool = False  # soundscapes of the same recipe that the dataset does not hold, from the second epoch on
+    # From the second epoch on, soundscapes of a dataset's recipe that it does not hold; None: of those that can be
+    # made and that templates describe
+    online: bool | None = None
     mix_share: float = Field(default=0.0, ge=0, le=1)  # of the clips with a second soundscape mixed in
     num_masks: int = Field(default=0, ge=0)  # of the spectrogram, each a band and a span (SpecAugment)
     learning_rate: float = Field(default=2e-3, gt=0)

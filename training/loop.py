@@ -77,6 +77,8 @@ def train(
     if config.tensorboard:
         _summary_writer()  # or its absence would be told after the first steps
     sources, book = open_sources(datasets, config)
+    said = list(_heard_on(sources, asked=bool(config.online)))
+    config = config.model_copy(update={"online": any(one.fresh for one in sources.sets)})
     start, before = _start(init, config) if init is not None else (None, None)
     device = parallel.device_name(device)
     with contextlib.ExitStack() as stack:
@@ -88,8 +90,8 @@ def train(
         checkpoints = Checkpoints(out / "checkpoints", keep=config.keep_last)
         if is_main:
             stack.enter_context(locked(out, "flam-cli train"))
-            for said in [*checkpoints.mend(), *_heard_again(datasets, config)]:
-                sys.stderr.write(f"flam-cli: {said}\n")
+            for line in [*checkpoints.mend(), *said]:
+                sys.stderr.write(f"flam-cli: {line}\n")
         there = is_main and checkpoints.last() is not None
         begun_before = bool(parallel.total(torch.tensor(float(there), device=device_of(device))))  # and all wait for it
         begun = {"data": _identity(datasets, sources), "init": None if start is None else digest_of(start)}
@@ -129,10 +131,14 @@ def _start(init: Path, config: TrainConfig) -> tuple[FlamModel, Start]:
     return start, Start.of(init, card)
 
 
-def _heard_again(datasets: Sequence[Data], config: TrainConfig) -> Iterator[str]:
-    for one in datasets if config.online else ():
+def _heard_on(sources: WeightedSets, *, asked: bool) -> Iterator[str]:
+    """What is heard after the first epoch, where it is not what one would think."""
+    some = any(one.fresh for one in sources.sets)
+    for one in sources.sets if some else ():
         if one.fresh is None:
-            yield f"{one.root} cannot be made anew: its soundscapes are heard again each epoch"
+            yield f"{one.folder.root}: its soundscapes are heard again each epoch: it cannot be made anew"
+        elif not asked:
+            yield f"{one.folder.root}: after its own soundscapes, fresh ones of its recipe (--no-online: its own again)"
 
 
 def _claim(out: Path, begun: Mapping[str, Any], config: TrainConfig) -> None:
@@ -145,7 +151,10 @@ def _identity(datasets: Sequence[Data], sources: WeightedSets) -> str | list[str
     prints = [source.fingerprint() for source in sources.sets]
     if len(prints) == 1:
         return prints[0]
-    return [f"{one} * {data.weight:g}" for one, data in zip(prints, datasets, strict=True)]
+    return [
+        f"{one} * {data.weight:g}{', anew' if source.fresh else ''}"
+        for one, data, source in zip(prints, datasets, sources.sets, strict=True)
+    ]
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -24,13 +24,13 @@ class Data:
     root: Path
     weight: float = 1.0  # its share of what is learned from, beside those of others
     render: Render | None = None  # makes the audio of soundscapes that have none on disk
-    fresh: Fresh | None = None  # makes soundscapes that it does not hold, for `online`
+    fresh: Fresh | None = None  # makes soundscapes that it does not hold, unless `online` is false
 
 
 def open_sources(datasets: Sequence[Data], config: TrainConfig) -> tuple[WeightedSets, PhraseBook]:
     """Their training soundscapes, and what may be asked of these; raises FlamError if they cannot teach anything.
 
-    With `online`, each dataset that can be made anew is; the others are heard as they are.
+    Unless `online` is false, each dataset that can be made anew is; the others are heard as they are.
     """
     first = datasets[0].root
     for part in (config.caption_set or "").split(",") if len(datasets) > 1 else ():
@@ -94,11 +94,13 @@ def _opened(data: Data, config: TrainConfig, *, among_others: bool) -> Soundscap
         captions = preferred_captions(folder) or ",".join(folder.caption_sets()) or None
     elif among_others:  # each takes what it has of what is asked for
         captions = ",".join(part for part in captions.split(",") if _has(folder, part)) or captions
-    fresh = data.fresh if config.online else None
+    fresh = data.fresh if config.online is not False else None
     if fresh and captions not in (None, "template"):
-        raise FlamError(
-            f"fresh soundscapes are described by templates, not as {captions!r}: leave --online or that out"
-        )
+        if config.online:
+            raise FlamError(
+                f"fresh soundscapes are described by templates, not as {captions!r}: leave --online or that out"
+            )
+        fresh = None
     return SoundscapeSet(folder, "train", caption_set=captions, fresh=fresh)
 
 
