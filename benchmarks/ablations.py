@@ -2,12 +2,13 @@
 
     python benchmarks/ablations.py --out runs/ablations
 
-Uses the sets of benchmarks/model.py, trained without the ten held-out labels. An arm is the default, 300 steps, with
-one thing changed; `first` and `as-long` are the first trainer and the default, 650 steps each, `first-long` and
-`default` the same with the default's steps. A difference is the mean over seeds less that of the arm it is compared
-with, and its interval is over soundscapes, drawn alike for both; beside it, the least and the most of a single seed.
-Runs are made two at a time, a core each. Finished runs are in ablations/runs.jsonl and are not made again: delete a
-line to make it anew. The last line is one JSON object.
+Uses the sets of benchmarks/model.py, trained without the ten held-out labels. An arm is the default, 300 steps and
+without fresh soundscapes, with one thing changed; `first` and `as-long` are the first trainer and the default's
+settings, 650 steps each on the same soundscapes, `first-long` and `long` these, 1,500 steps; `fresh-50k` is the
+default. A difference is the mean over seeds less that of the arm it is compared with, and its interval is over
+soundscapes, drawn alike for both; beside it, the least and the most of a single seed. Runs are made two at a time, a
+core each. Finished runs are in ablations/runs.jsonl and are not made again: delete a line to make it anew. The last
+line is one JSON object.
 """
 
 import argparse
@@ -54,11 +55,11 @@ class Arm:
     title: str
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    beside: str = "base"
+    beside: Sequence[str] = ("base",)
 
     def config(self, seed: int) -> TrainConfig:
         """All settings."""
-        chosen = {"steps": STEPS, "seed": seed, **self.settings}
+        chosen = {"steps": STEPS, "seed": seed, "online": False, **self.settings}
         return TrainConfig(model=model_config(**self.model), evaluate_every=chosen["steps"], **chosen)
 
 
@@ -68,23 +69,21 @@ FLAM = load_config("flam").model_dump(exclude_unset=True, exclude={"model"})
 def flam(title: str, model: Mapping[str, Any] | None = None, **settings: Any) -> Arm:
     """FLAM's objective with something changed."""
     return Arm(
-        title=title, settings={**FLAM, **settings}, model={"frame_scale": "text", **(model or {})}, beside="flam"
+        title=title, settings={**FLAM, **settings}, model={"frame_scale": "text", **(model or {})}, beside=("flam",)
     )
 
 
 ARMS = {
-    "first": Arm(title="the first trainer, 650 steps", settings={"steps": 650}, beside="first"),
-    "as-long": Arm(title="the default, 650 steps", settings={"steps": 650}, beside="first"),
-    "first-long": Arm(
-        title="the first trainer, as many steps as the default", settings={"steps": TrainConfig().steps}, beside="first"
-    ),
-    "default": Arm(title="the default", settings={"steps": TrainConfig().steps}, beside="first-long"),
-    "base": Arm(title="FineLAP's objective: the default"),
+    "first": Arm(title="the first trainer, 650 steps", settings={"steps": 650}, beside=()),
+    "as-long": Arm(title="today's settings, 650 steps", settings={"steps": 650}, beside=("first",)),
+    "first-long": Arm(title="the first trainer, 1,500 steps", settings={"steps": 1500}, beside=("first",)),
+    "long": Arm(title="today's settings, 1,500 steps", settings={"steps": 1500}, beside=("first-long", "as-long")),
+    "base": Arm(title="FineLAP's objective: the default's", beside=()),
     "no-clip": Arm(title="without the clip loss", settings={"clip_weight": 0.0}),
     "no-frame": Arm(title="without the frame loss", settings={"frame_weight": 0.0}),
     "no-kinds": Arm(title="without kinds of sound in the loss", settings={"kind_weight": 0.0}),
     "infonce": Arm(title="InfoNCE for the clip loss", settings={"clip_loss": "infonce"}),
-    "flam": dataclasses.replace(flam("FLAM's objective"), beside="base"),
+    "flam": dataclasses.replace(flam("FLAM's objective"), beside=("base",)),
     "flam-no-clip": flam("FLAM's without the clip loss", clip_weight=0.0),
     "flam-no-frame": flam("FLAM's without the frame loss", frame_weight=0.0),
     "flam-no-prior": flam("FLAM's, biases by the frame loss", prior_weight=0.0),
@@ -102,13 +101,15 @@ ARMS = {
     "fresh-2k": Arm(
         title="2,000 soundscapes once (62 steps)",
         settings={"steps": 62, "warmup_steps": 20, "online": True},
-        beside="fresh-2k",
+        beside=(),
     ),
     "fresh-10k": Arm(
-        title="these and 8,000 fresh ones (312 steps)", settings={"steps": 312, "online": True}, beside="fresh-2k"
+        title="these and 8,000 fresh ones (312 steps)", settings={"steps": 312, "online": True}, beside=("fresh-2k",)
     ),
     "fresh-50k": Arm(
-        title="these and 48,000 fresh ones (1,562 steps)", settings={"steps": 1562, "online": True}, beside="fresh-10k"
+        title="the default: these and 48,000 fresh ones (1,562 steps)",
+        settings={"steps": TrainConfig().steps, "online": True},
+        beside=("first-long", "long", "fresh-10k"),
     ),
     "online": Arm(title="fresh soundscapes, as many steps", settings={"online": True}),
 }
@@ -228,14 +229,16 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             (arm.title, str(len(runs[name])), f"{minutes:.1f}", *(f"{found[metric]:.3f}" for metric in METRICS))
         )
         results[name] = {"values": found, "minutes": minutes, "differences": {}}
-        if arm.beside in runs and arm.beside != name:
-            cells = [difference(runs[arm.beside], runs[name], metric) for metric in METRICS]
-            results[name]["differences"] = dict(zip(METRICS, cells, strict=True))
+        for beside in arm.beside:
+            if beside not in runs:
+                continue
+            cells = [difference(runs[beside], runs[name], metric) for metric in METRICS]
+            results[name]["differences"][beside] = dict(zip(METRICS, cells, strict=True))
             shown = [
                 f"{value:+.3f} ({low:+.3f} to {high:+.3f}; {least:+.3f} to {most:+.3f})"
                 for value, low, high, least, most in cells
             ]
-            lines.append((f"less {ARMS[arm.beside].title}", "", "", *shown))
+            lines.append((f"less {ARMS[beside].title}", "", "", *shown))
     yield from table_lines(("", "seeds", "CPU minutes", *METRICS.values()), lines)
     yield json.dumps({"command": sys.argv, "results": results})
 

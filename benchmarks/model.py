@@ -26,6 +26,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command line sets it,
 from curation.bank import build_bank
 from curation.caption import caption
 from curation.config import Recipe, Shares
+from curation.fresh import FreshSoundscapes
 from curation.phrases import update_phrases
 from curation.runner import available_cores
 from curation.simulate import simulate
@@ -40,6 +41,7 @@ from manifests.store import DatasetFolder, read_json, write_json
 from training.config import TrainConfig
 from training.detect import Detector
 from training.loop import train
+from training.sources import Data
 from training.text_encoder import frozen_vectors
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -119,7 +121,9 @@ def measured(
 ) -> dict[str, Any]:
     """Train on `data`, or finish that, and measure on `test`; RUN/measured.json keeps it, every label's values, too."""
     run = out / f"run-{name}"
-    report = train(data.root, run, config)  # first: a run with other options is refused
+    report = train(
+        [Data(root=data.root, fresh=FreshSoundscapes(data.root))], run, config
+    )  # first: a run with other options is refused
     kept = run / "measured.json"
     if (known_before := kept_for(kept, test)) is not None:
         return known_before

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,9 @@ def test_the_options_are_just_these() -> None:
         "export": ["--bank", "--captions", "--out"],
         "train": [
             "--audio-encoder", "--bank", "--batch-size", "--captions", "--device", "--evaluate-every", "--hop",
-            "--init", "--learning-rate", "--masked-weight", "--online", "--out", "--patience", "--recipe", "--seed",
-            "--show-recipe", "--size", "--steps", "--text-encoder", "--trust-remote-code", "--weight",
+            "--init", "--learning-rate", "--masked-weight", "--no-online", "--online", "--out", "--patience",
+            "--recipe", "--seed", "--show-recipe", "--size", "--steps", "--text-encoder",
+            "--trust-remote-code", "--weight",
         ],
         "compare": ["--json"],
         "score": ["--durations", "--ground-truth", "--json", "--threshold"],
@@ -585,28 +587,15 @@ def test_a_dataset_of_plans_is_trained_on_measured_rendered_and_found_sound(tmp_
 
 def test_what_train_is_told_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All options but those that other tests use, on two datasets."""
-    import training.loop
-
     folders = [make_toy_dataset(tmp_path / name, train=2, valid=0, test=0).root for name in ("one", "two")]
     begun = tmp_path / "begun"
     (begun / "model").mkdir(parents=True)
-    asked: list[Any] = []
-
-    def noted(*arguments: Any, **options: Any) -> None:
-        asked.append((arguments, options))
-        raise FlamError("noted")
-
-    monkeypatch.setattr(training.loop, "train", noted)
-
-    def told(*options: str) -> tuple[Any, Any]:
-        done = CliRunner().invoke(cli.app, ["train", *map(str, folders), "--out", str(tmp_path / "run"), *options])
-        assert isinstance(done.exception, FlamError), done.output
-        assert str(done.exception) == "noted"
-        return asked[-1]
-
+    told = _told(folders, tmp_path / "run", monkeypatch)
     (datasets, out, config), options = told(
         *shlex.split("--weight 3 --weight 0.5 --recipe flam --size small --hop 160 --patience 2 --captions a/sentence"),
-        *shlex.split("--masked-weight 0.25 --online --learning-rate 0.01 --evaluate-every 7 --seed 5 --batch-size 3"),
+        *shlex.split(
+            "--masked-weight 0.25 --no-online --learning-rate 0.01 --evaluate-every 7 --seed 5 --batch-size 3"
+        ),
         *shlex.split("--steps 9 --device meta"),
     )
     assert [(one.root, one.weight) for one in datasets] == [(folders[0], 3.0), (folders[1], 0.5)]
@@ -615,7 +604,7 @@ def test_what_train_is_told_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert config.prior_weight > 0
     assert (config.model.channels, config.model.hop) == (SIZES["small"]["channels"], 0.16)
     assert (config.patience, config.caption_set, config.masked_weight) == (2, "a/sentence", 0.25)
-    assert (config.online, config.learning_rate, config.evaluate_every) == (True, 0.01, 7)
+    assert (config.online, config.learning_rate, config.evaluate_every) == (False, 0.01, 7)
     assert (config.seed, config.batch_size, config.steps) == (5, 3, 9)
     card = ModelCard(model=ModelConfig(text="hash"), trained_clusters=(), threshold=0.5)
     write_json(begun / "model" / "config.json", card.model_dump())
@@ -623,6 +612,59 @@ def test_what_train_is_told_arrives(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [one.weight for one in datasets] == [1.0, 1.0]
     assert options["init"] == begun
     assert config == TrainConfig(model=card.model)
+
+
+def test_fresh_soundscapes_are_made_from_the_bank_which_may_have_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank, data = tmp_path / "bank", tmp_path / "data"
+    write_bank(bank)
+    (tmp_path / "mine.toml").write_text("duration = 1.0\n")
+    invoke("simulate", "--bank", bank, "--out", data, "--num", 30, "--recipe", tmp_path / "mine.toml")
+    told = _told([data], tmp_path / "run", monkeypatch)
+
+    def makes_more(*options: str) -> bool:
+        ((dataset,), _, config), _ = told(*options)
+        assert config.online is {"--online": True, "--no-online": False}.get(options[0] if options else "")
+        return dataset.fresh is not None
+
+    assert makes_more()
+    assert makes_more("--online")
+    assert not makes_more("--no-online")
+    moved = bank.rename(tmp_path / "moved")
+    assert makes_more("--bank", str(moved))
+    assert not makes_more()
+    done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run")])
+    assert "say where it is with --bank, or its own soundscapes are heard again" in " ".join(done.stderr.split())
+    for options, wrong in (("--online", "say where it is with --bank"), (f"--bank={tmp_path / 'none'}", "not at")):
+        done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run"), options])
+        assert isinstance(done.exception, FlamError)
+        assert wrong in str(done.exception)
+    moved.rename(bank)
+    info = json.loads((data / "dataset.json").read_text("utf-8"))
+    (data / "dataset.json").write_text(json.dumps({**info, "engine": "scaper"}))
+    assert not makes_more()
+
+
+def _told(folders: list[Path], run: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
+    """What `train` on datasets gives to the loop, by its options."""
+    import training.loop
+
+    asked: list[tuple[Any, Any]] = []
+
+    def noted(*arguments: Any, **options: Any) -> None:
+        asked.append((arguments, options))
+        raise FlamError("noted")
+
+    monkeypatch.setattr(training.loop, "train", noted)
+
+    def told(*options: str) -> tuple[Any, Any]:
+        done = CliRunner().invoke(cli.app, ["train", *map(str, folders), "--out", str(run), *options])
+        assert isinstance(done.exception, FlamError), done.output
+        assert str(done.exception) == "noted"
+        return asked[-1]
+
+    return told
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"steps = "])

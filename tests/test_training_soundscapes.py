@@ -118,7 +118,10 @@ def test_an_endless_run_beside_a_set_that_is_not_made_anew_goes_on_bit_for_bit(
     both = [Data(root=simulated, weight=3.0, fresh=FreshSoundscapes(simulated)), Data(root=real_set)]
     config = SHORT.model_copy(update={"online": True, "steps": 12, "evaluate_every": 12})
     train(both, tmp_path / "whole", config)
-    assert capsys.readouterr().err.count(f"{real_set}: its soundscapes are heard again each epoch: it cannot be made anew") == 1
+    assert (
+        capsys.readouterr().err.count(f"{real_set}: its soundscapes are heard again each epoch: it cannot be made anew")
+        == 1
+    )
     there = {row.soundscape_id for row in DatasetFolder(simulated).soundscapes()}
     simulated_ones = {name.removeprefix("data/") for name in heard if name.startswith("data/")}
     assert simulated_ones & there
