@@ -513,7 +513,7 @@ def train(  # noqa: PLR0913 - as above
         typer.Option(
             "--online/--no-online",
             help="From the second epoch on, fresh soundscapes of a dataset's recipe; by default where its bank is "
-            "there and templates describe it.",
+            "there, it has no effects, and templates describe it.",
         ),
     ] = None,
     weight: Annotated[
@@ -885,26 +885,29 @@ def _render_of(data: Path, bank: Path | None) -> "Render | None":
 
 
 def _fresh_of(data: Path, bank: Path | None, online: bool | None) -> "Fresh | None":
-    """What makes more soundscapes like those of a dataset by `simulate`; None for another, or one without its bank.
+    """What makes more soundscapes like those of a dataset by `simulate`; None where it can't, or is slow.
 
-    With `online` its bank must be there; with None its absence is said; with False nobody looks.
+    With `online` its bank must be there; with None what stands in the way is said; with False nobody looks.
     """
     from manifests.store import DatasetFolder, read_json
 
     info = DatasetFolder(data).info_path
-    made_by = read_json(info) if online is not False and info.exists() else {}
-    if "recipe" not in made_by or (online is None and made_by.get("engine") == "scaper"):  # which takes its time
+    if online is False or not info.exists() or "recipe" not in read_json(info):
         return None
-    from curation.fresh import FreshSoundscapes
+    from curation.fresh import FreshSoundscapes, is_quick
+    from curation.render import dataset_job
 
     try:
-        return FreshSoundscapes(data, bank)
+        if online or is_quick(dataset_job(data, bank)):
+            return FreshSoundscapes(data, bank)
+        why = f"{data} takes its time to be made, by effects or by Scaper; say --online"
     except FlamError as error:
-        if online or bank:
+        if online:
             raise
-        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes
-            talk.print(f"flam-cli: {error}, or its own soundscapes are heard again each epoch", markup=False)
-        return None
+        why = str(error)
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes
+        talk.print(f"flam-cli: {why}, or its own soundscapes are heard again each epoch", markup=False)
+    return None
 
 
 if __name__ == "__main__":

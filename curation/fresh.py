@@ -4,11 +4,21 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from curation.config import Recipe
 from curation.render import dataset_job
-from curation.soundscapes import Soundscapes
+from curation.soundscapes import Job, Soundscapes
 from curation.templates import template_caption
 from manifests.audio import Recording
 from manifests.schema import Soundscape
+
+_EFFECTS = ("pitch_semitones", "time_stretch", "tilt_db", "reverb", "microphone")
+
+
+def is_quick(job: Job) -> bool:
+    """Whether a soundscape takes a few ms of a core, next to which training on it takes long: no effects, no Scaper."""
+    return job.engine == "mix" and all(
+        getattr(job.recipe, name) == Recipe.model_fields[name].default for name in _EFFECTS
+    )
 
 
 class FreshSoundscapes:

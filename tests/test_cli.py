@@ -634,16 +634,25 @@ def test_fresh_soundscapes_are_made_from_the_bank_which_may_have_moved(
     moved = bank.rename(tmp_path / "moved")
     assert makes_more("--bank", str(moved))
     assert not makes_more()
+    assert not makes_more("--bank", str(tmp_path / "none"))
     done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run")])
     assert "say where it is with --bank, or its own soundscapes are heard again" in " ".join(done.stderr.split())
-    for options, wrong in (("--online", "say where it is with --bank"), (f"--bank={tmp_path / 'none'}", "not at")):
-        done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run"), options])
-        assert isinstance(done.exception, FlamError)
-        assert wrong in str(done.exception)
+    done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run"), "--online"])
+    assert isinstance(done.exception, FlamError)
+    assert "say where it is with --bank" in str(done.exception)
+    assert "noted" not in str(done.exception)
     moved.rename(bank)
     info = json.loads((data / "dataset.json").read_text("utf-8"))
-    (data / "dataset.json").write_text(json.dumps({**info, "engine": "scaper"}))
-    assert not makes_more()
+    effects = {"pitch_semitones": 1.0, "time_stretch": 1.1, "tilt_db": 1.0, "reverb": {"share": 0.5}}
+    slow: list[dict[str, Any]] = [{"engine": "scaper"}]
+    for name, value in {**effects, "microphone": {"share": 0.5}}.items():
+        slow.append({"recipe": {**info["recipe"], name: value}})
+    for one in slow:
+        (data / "dataset.json").write_text(json.dumps({**info, **one}))
+        assert not makes_more(), one
+    assert makes_more("--online")
+    done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run")])
+    assert f"{data} takes its time to be made" in " ".join(done.stderr.split())
 
 
 def _told(folders: list[Path], run: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:
