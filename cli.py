@@ -28,10 +28,10 @@ from cli_print import (
 from manifests.errors import FlamError
 
 if TYPE_CHECKING:
+    from curation.fresh import FreshSoundscapes
     from evaluation.score_folder import ScoreFolder
     from evaluation.scored import Detector as Compared
     from manifests.store import DatasetFolder, Render
-    from training.soundscapes import Fresh
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -512,8 +512,8 @@ def train(  # noqa: PLR0913 - as above
         bool | None,
         typer.Option(
             "--online/--no-online",
-            help="From the second epoch on, fresh soundscapes of a dataset's recipe; by default where its bank is "
-            "there, it has no effects, and templates describe it.",
+            help="From the second epoch on, fresh soundscapes of a dataset's recipe; by default but where effects "
+            "or Scaper make that slow, or captions are not the templates'.",
         ),
     ] = None,
     weight: Annotated[
@@ -884,30 +884,30 @@ def _render_of(data: Path, bank: Path | None) -> "Render | None":
     return Renderer.open(data, bank)
 
 
-def _fresh_of(data: Path, bank: Path | None, online: bool | None) -> "Fresh | None":
-    """What makes more soundscapes like those of a dataset by `simulate`; None where it can't, or is slow.
+def _fresh_of(data: Path, bank: Path | None, online: bool | None) -> "FreshSoundscapes | None":
+    """What makes more soundscapes like those of a dataset by `simulate`, which needs its bank; None for another.
 
-    With `online` its bank must be there; with None what stands in the way is said; with False nobody looks.
+    None, too, if `online` is False, or None and making one takes long.
     """
     from manifests.store import DatasetFolder, read_json
 
     info = DatasetFolder(data).info_path
-    if online is False or not info.exists() or "recipe" not in read_json(info):
+    if online is False or not info.exists() or "recipe" not in (made := read_json(info)):
         return None
     from curation.fresh import FreshSoundscapes, is_quick
-    from curation.render import dataset_job
 
+    if online is None and not is_quick(made):
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes
+            talk.print(
+                f"flam-cli: {data}: its own soundscapes are heard again each epoch: fresh ones take long to make, "
+                "for their length, effects or Scaper (--online: all the same)",
+                markup=False,
+            )
+        return None
     try:
-        if online or is_quick(dataset_job(data, bank)):
-            return FreshSoundscapes(data, bank)
-        why = f"{data} takes its time to be made, by effects or by Scaper; say --online"
+        return FreshSoundscapes(data, bank)
     except FlamError as error:
-        if online:
-            raise
-        why = str(error)
-    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes
-        talk.print(f"flam-cli: {why}, or its own soundscapes are heard again each epoch", markup=False)
-    return None
+        raise FlamError(f"{error}; or --no-online, to hear its own soundscapes again each epoch") from None
 
 
 if __name__ == "__main__":

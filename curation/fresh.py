@@ -1,23 +1,37 @@
 """Soundscapes of a dataset's recipe that the dataset does not hold: made when they are asked for, kept nowhere."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from curation.config import Recipe
 from curation.render import dataset_job
-from curation.soundscapes import Job, Soundscapes
+from curation.soundscapes import Soundscapes
 from curation.templates import template_caption
 from manifests.audio import Recording
+from manifests.errors import FlamError
 from manifests.schema import Soundscape
 
 _EFFECTS = ("pitch_semitones", "time_stretch", "tilt_db", "reverb", "microphone")
+_LONGEST = 60.0  # s: of a longer one, all is made and little is heard
 
 
-def is_quick(job: Job) -> bool:
-    """Whether a soundscape takes a few ms of a core, next to which training on it takes long: no effects, no Scaper."""
-    return job.engine == "mix" and all(
-        getattr(job.recipe, name) == Recipe.model_fields[name].default for name in _EFFECTS
+def is_quick(info: Mapping[str, Any]) -> bool:
+    """Whether a soundscape of what a dataset.json tells takes a few ms of a core: not long, no effects, no Scaper.
+
+    Raises FlamError if its recipe is none.
+    """
+    try:
+        recipe = Recipe.model_validate(info["recipe"])
+    except ValidationError as error:
+        raise FlamError(f"dataset.json holds no recipe ({error.errors()[0]['msg']}); restore it") from None
+    return (
+        info.get("engine") == "mix"
+        and max(recipe.duration.edges().values()) <= _LONGEST
+        and all(getattr(recipe, name) == Recipe.model_fields[name].default for name in _EFFECTS)
     )
 
 
@@ -33,7 +47,9 @@ class FreshSoundscapes:
         """
         self._soundscapes = Soundscapes(dataclasses.replace(dataset_job(data, bank), split="train"))
 
-    def __call__(self, number: int) -> tuple[Soundscape, Callable[[], Recording], list[str]]:
-        """Row, audio and template caption of soundscape `number`, of training sounds only."""
+    def __call__(
+        self, number: int, styles: Sequence[str] = ("sentence",)
+    ) -> tuple[Soundscape, Callable[[], Recording], list[str]]:
+        """Row, audio and a template caption in each style of soundscape `number`, of training sounds only."""
         made = self._soundscapes.make(number)
-        return made.row, made.recording, [template_caption(made.row, seed=0)]
+        return made.row, made.recording, [template_caption(made.row, seed=0, style=style) for style in styles]

@@ -57,6 +57,18 @@ def caption_texts(folder: DatasetFolder, choice: str) -> Iterator[tuple[str, str
             raise FlamError(f"captions {name!r} of {folder.root} have no style {style!r}, only {there}")
 
 
+def template_styles(folder: DatasetFolder, choice: str) -> list[str] | None:
+    """The styles in which templates wrote what a choice names; None if it names others' captions, too."""
+    found: set[str] = set()
+    for name, style in _chosen(folder, choice):
+        if name != "template":
+            return None
+        tables = [read_table(path, Caption).select(["style", "cluster"]) for path in folder.caption_shards(name)]
+        there = {one for table in tables for one in table.filter(pc.equal(table["cluster"], ""))["style"].to_pylist()}
+        found |= {style} if style else there
+    return sorted(found)
+
+
 def event_phrases(folder: DatasetFolder, choice: str) -> Iterator[tuple[str, str, str]]:
     """(soundscape id, cluster, text) of the phrases for single sounds in the sets that are chosen whole."""
     for name, style in _chosen(folder, choice):

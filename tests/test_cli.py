@@ -633,18 +633,17 @@ def test_fresh_soundscapes_are_made_from_the_bank_which_may_have_moved(
     assert not makes_more("--no-online")
     moved = bank.rename(tmp_path / "moved")
     assert makes_more("--bank", str(moved))
-    assert not makes_more()
-    assert not makes_more("--bank", str(tmp_path / "none"))
-    done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run")])
-    assert "say where it is with --bank, or its own soundscapes are heard again" in " ".join(done.stderr.split())
-    done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run"), "--online"])
-    assert isinstance(done.exception, FlamError)
-    assert "say where it is with --bank" in str(done.exception)
-    assert "noted" not in str(done.exception)
+    assert not makes_more("--no-online")
+    for options in ([], ["--online"]):
+        done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run"), *options])
+        assert isinstance(done.exception, FlamError)
+        assert str(done.exception).endswith(
+            "say where it is with --bank; or --no-online, to hear its own soundscapes again each epoch"
+        )
     moved.rename(bank)
     info = json.loads((data / "dataset.json").read_text("utf-8"))
     effects = {"pitch_semitones": 1.0, "time_stretch": 1.1, "tilt_db": 1.0, "reverb": {"share": 0.5}}
-    slow: list[dict[str, Any]] = [{"engine": "scaper"}]
+    slow: list[dict[str, Any]] = [{"engine": "scaper"}, {"recipe": {**info["recipe"], "duration": 61.0}}]
     for name, value in {**effects, "microphone": {"share": 0.5}}.items():
         slow.append({"recipe": {**info["recipe"], name: value}})
     for one in slow:
@@ -652,7 +651,12 @@ def test_fresh_soundscapes_are_made_from_the_bank_which_may_have_moved(
         assert not makes_more(), one
     assert makes_more("--online")
     done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run")])
-    assert f"{data} takes its time to be made" in " ".join(done.stderr.split())
+    assert f"{data}: its own soundscapes are heard again each epoch: fresh ones take long" in " ".join(
+        done.stderr.split()
+    )
+    (data / "dataset.json").write_text(json.dumps({**info, "recipe": {}}))
+    done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run")])
+    assert "dataset.json holds no recipe" in str(done.exception)
 
 
 def _told(folders: list[Path], run: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:

@@ -328,13 +328,6 @@ def test_pace_is_a_mean_over_steps() -> None:
     assert pace.row() == {"clips_per_second": 4.0, "data_wait": 0.125}
 
 
-def test_fresh_soundscapes_have_no_other_captions_than_templates(toy_dataset: DatasetFolder, tmp_path: Path) -> None:
-    config = SHORT.model_copy(update={"online": True, "caption_set": "qwen3"})
-    data = Data(root=toy_dataset.root, fresh=lambda number: pytest.fail(f"{number} was made"))
-    with pytest.raises(FlamError, match=r"described by templates, not as 'qwen3'"):
-        train([data], tmp_path / "run", config)
-
-
 def test_without_validation_soundscapes_the_last_step_is_kept(tmp_path: Path) -> None:
     folder = make_toy_dataset(tmp_path / "data", train=6, valid=0, test=0)
     report = train(folder.root, tmp_path / "run", SHORT)

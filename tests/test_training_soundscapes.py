@@ -5,6 +5,7 @@ import itertools
 import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from curation.caption import caption
 from curation.config import Recipe
 from curation.fresh import FreshSoundscapes
 from curation.simulate import simulate
+from curation.templates import template_caption
 from manifests.captions import caption_shards
 from manifests.errors import FlamError
 from manifests.schema import Caption, Phrase
@@ -118,10 +120,7 @@ def test_an_endless_run_beside_a_set_that_is_not_made_anew_goes_on_bit_for_bit(
     both = [Data(root=simulated, weight=3.0, fresh=FreshSoundscapes(simulated)), Data(root=real_set)]
     config = SHORT.model_copy(update={"online": True, "steps": 12, "evaluate_every": 12})
     train(both, tmp_path / "whole", config)
-    assert (
-        capsys.readouterr().err.count(f"{real_set}: its soundscapes are heard again each epoch: it cannot be made anew")
-        == 1
-    )
+    assert capsys.readouterr().err.count(f"{real_set}: its own soundscapes are heard again each epoch") == 1
     there = {row.soundscape_id for row in DatasetFolder(simulated).soundscapes()}
     simulated_ones = {name.removeprefix("data/") for name in heard if name.startswith("data/")}
     assert simulated_ones & there
@@ -144,9 +143,9 @@ def test_fresh_soundscapes_are_heard_where_they_can_be_unless_one_says_no(
 
     heard: list[int] = []
 
-    def fresh(number: int) -> Any:
+    def fresh(number: int, styles: Sequence[str]) -> Any:
         heard.append(number)
-        return FreshSoundscapes(simulated)(number)
+        return FreshSoundscapes(simulated)(number, styles)
 
     data = [Data(root=simulated, fresh=fresh)]
     train(data, tmp_path / "anew", SHORT.model_copy(update={"steps": 10}))
@@ -165,21 +164,44 @@ def test_a_run_that_began_with_fresh_soundscapes_does_not_go_on_without_them(sim
 
     able = Data(root=simulated, fresh=FreshSoundscapes(simulated))
     train([able], tmp_path / "run", SHORT)
-    with pytest.raises(FlamError, match=r"online = true, not false"):
+    with pytest.raises(FlamError, match=r"anew = \[true\], not \[false\]"):
         train([Data(root=simulated)], tmp_path / "run", SHORT)
     train([able, dataclasses.replace(able, weight=2.0)], tmp_path / "two", SHORT)
-    with pytest.raises(FlamError, match="says data = "):
+    with pytest.raises(FlamError, match=r"anew = \[true, true\], not \[true, false\]"):
         train([able, Data(root=simulated, weight=2.0)], tmp_path / "two", SHORT)
 
 
-def test_where_captions_are_not_of_templates_soundscapes_are_heard_again(simulated: Path, tmp_path: Path) -> None:
+def test_fresh_soundscapes_are_described_in_the_styles_that_the_dataset_is(simulated: Path, tmp_path: Path) -> None:
+    from test_training_loop import SHORT
+
+    shutil.copytree(simulated, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data" / "captions")
+    caption(tmp_path / "data", styles=["terse", "counts"])
+    asked: list[Sequence[str]] = []
+
+    def fresh(number: int, styles: Sequence[str]) -> Any:
+        asked.append(styles)
+        return FreshSoundscapes(simulated)(number, styles)
+
+    data, config = [Data(root=tmp_path / "data", fresh=fresh)], SHORT.model_copy(update={"steps": 10})
+    train(data, tmp_path / "run", config)
+    train(data, tmp_path / "one", config.model_copy(update={"caption_set": "template/terse"}))
+    assert {tuple(styles) for styles in asked} == {("counts", "terse"), ("terse",)}
+    row, _, texts = FreshSoundscapes(simulated)(40, ["counts", "terse"])
+    assert texts == [template_caption(row, seed=0, style=style) for style in ("counts", "terse")]
+
+
+def test_where_captions_are_not_of_templates_soundscapes_are_heard_again(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from test_training_loop import SHORT
 
     shutil.copytree(simulated, tmp_path / "data")
     folder = DatasetFolder(tmp_path / "data")
     shutil.move(folder.root / "captions" / "template", folder.root / "captions" / "qwen3")
-    data = Data(root=folder.root, fresh=lambda number: pytest.fail(f"{number} was made"))
+    data = Data(root=folder.root, fresh=lambda number, _: pytest.fail(f"{number} was made"))
     train([data], tmp_path / "run", SHORT.model_copy(update={"steps": 10}))
+    assert "templates would describe fresh ones, not 'qwen3'" in capsys.readouterr().err
     with pytest.raises(FlamError, match="described by templates, not as 'qwen3'"):
         train([data], tmp_path / "asked", SHORT.model_copy(update={"online": True}))
 

@@ -97,8 +97,8 @@ class TrainConfig(Strict):
     negatives: dict[Literal["cluster", "in-batch", "random"], Share] = {"cluster": 1.0}  # shares: training/negatives.py
     max_gain_db: float = Field(default=6.0, ge=0, le=60)  # by which a soundscape is made louder or softer
     exchange: Literal["gather", "ring"] = "gather"  # how several processes share the vectors of phrases
-    # From the second epoch on, soundscapes of a dataset's recipe that it does not hold; None: of those that can be
-    # made and that templates describe
+    # From the second epoch on, soundscapes of a dataset's recipe that it does not hold; None: unless making them takes
+    # long, or captions are not the templates'
     online: bool | None = None
     mix_share: float = Field(default=0.0, ge=0, le=1)  # of the clips with a second soundscape mixed in
     num_masks: int = Field(default=0, ge=0)  # of the spectrogram, each a band and a span (SpecAugment)

@@ -77,7 +77,7 @@ def train(
     if config.tensorboard:
         _summary_writer()  # or its absence would be told after the first steps
     sources, book = open_sources(datasets, config)
-    said = list(_heard_on(sources, asked=bool(config.online)))
+    said = list(_heard_on(datasets, sources, online=config.online))
     config = config.model_copy(update={"online": any(one.fresh for one in sources.sets)})
     start, before = _start(init, config) if init is not None else (None, None)
     device = parallel.device_name(device)
@@ -94,7 +94,12 @@ def train(
                 sys.stderr.write(f"flam-cli: {line}\n")
         there = is_main and checkpoints.last() is not None
         begun_before = bool(parallel.total(torch.tensor(float(there), device=device_of(device))))  # and all wait for it
-        begun = {"data": _identity(datasets, sources), "init": None if start is None else digest_of(start)}
+        anew = [source.fresh is not None for source in sources.sets]
+        begun = {
+            "data": _identity(datasets, sources),
+            "anew": anew,
+            "init": None if start is None else digest_of(start),
+        }
         if is_main and begun_before:
             _claim(out, begun, config)
         rows = pa.concat_tables([source.rows for source in sources.sets])
@@ -131,14 +136,17 @@ def _start(init: Path, config: TrainConfig) -> tuple[FlamModel, Start]:
     return start, Start.of(init, card)
 
 
-def _heard_on(sources: WeightedSets, *, asked: bool) -> Iterator[str]:
+def _heard_on(datasets: Sequence[Data], sources: WeightedSets, *, online: bool | None) -> Iterator[str]:
     """What is heard after the first epoch, where it is not what one would think."""
-    some = any(one.fresh for one in sources.sets)
-    for one in sources.sets if some else ():
-        if one.fresh is None:
-            yield f"{one.folder.root}: its soundscapes are heard again each epoch: it cannot be made anew"
-        elif not asked:
-            yield f"{one.folder.root}: after its own soundscapes, fresh ones of its recipe (--no-online: its own again)"
+    some = any(source.fresh for source in sources.sets)
+    for data, source in zip(datasets, sources.sets, strict=True):
+        again = f"{data.root}: its own soundscapes are heard again each epoch"
+        if source.fresh and online is None:
+            yield f"{data.root}: after its own soundscapes, fresh ones of its recipe (--no-online: its own again)"
+        elif data.fresh and source.fresh is None and online is None:
+            yield f"{again}, for templates would describe fresh ones, not {source.caption_set!r}"
+        elif source.fresh is None and some:
+            yield again
 
 
 def _claim(out: Path, begun: Mapping[str, Any], config: TrainConfig) -> None:
@@ -151,10 +159,7 @@ def _identity(datasets: Sequence[Data], sources: WeightedSets) -> str | list[str
     prints = [source.fingerprint() for source in sources.sets]
     if len(prints) == 1:
         return prints[0]
-    return [
-        f"{one} * {data.weight:g}{', anew' if source.fresh else ''}"
-        for one, data, source in zip(prints, datasets, sources.sets, strict=True)
-    ]
+    return [f"{one} * {data.weight:g}" for one, data in zip(prints, datasets, strict=True)]
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

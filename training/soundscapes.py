@@ -28,8 +28,8 @@ class Item(NamedTuple):
     captions: list[str]  # empty: nobody described it
 
 
-# Soundscape `number` of a dataset's recipe, beyond those that the dataset holds: row, audio, captions
-Fresh = Callable[[int], tuple[Soundscape, Callable[[], Source], list[str]]]
+Made = tuple[Soundscape, Callable[[], Source], list[str]]  # row, audio, captions
+Fresh = Callable[[int], Made]  # soundscape `number` of a dataset's recipe, beyond those that the dataset holds
 
 
 class SoundscapeSet:
@@ -78,7 +78,7 @@ class SoundscapeSet:
         if self.fresh is not None:
             for place in (place for place in places if place >= size):
                 row, audio, captions = self.fresh(self.num_all + place - size)
-                found[place] = Item(row, audio, captions if self.caption_set else [])
+                found[place] = Item(row, audio, captions)
         return [found[place] for place in places]
 
     def clusters(self) -> set[str]:

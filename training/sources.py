@@ -1,10 +1,11 @@
 """The datasets that a run learns from, opened and checked, and how its batches are drawn from them."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from manifests.captions import preferred_captions
+from manifests.captions import preferred_captions, template_styles
 from manifests.errors import FlamError
 from manifests.frames import num_frames
 from manifests.store import DatasetFolder, Render
@@ -14,7 +15,7 @@ from training.data import Sampler
 from training.negatives import Negatives
 from training.phrase_book import PhraseBook
 from training.sound_kinds import load_kinds
-from training.soundscapes import Fresh, SoundscapeSet, WeightedSets
+from training.soundscapes import Made, SoundscapeSet, WeightedSets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,8 @@ class Data:
     root: Path
     weight: float = 1.0  # its share of what is learned from, beside those of others
     render: Render | None = None  # makes the audio of soundscapes that have none on disk
-    fresh: Fresh | None = None  # makes soundscapes that it does not hold, unless `online` is false
+    # Makes soundscapes that it does not hold, unless `online` is false; of a number and styles, as `Fresh`
+    fresh: Callable[[int, Sequence[str]], Made] | None = None
 
 
 def open_sources(datasets: Sequence[Data], config: TrainConfig) -> tuple[WeightedSets, PhraseBook]:
@@ -95,13 +97,19 @@ def _opened(data: Data, config: TrainConfig, *, among_others: bool) -> Soundscap
     elif among_others:  # each takes what it has of what is asked for
         captions = ",".join(part for part in captions.split(",") if _has(folder, part)) or captions
     fresh = data.fresh if config.online is not False else None
-    if fresh and captions not in (None, "template"):
+    styles = [] if captions is None else template_styles(folder, captions)
+    if fresh and styles is None:
         if config.online:
             raise FlamError(
                 f"fresh soundscapes are described by templates, not as {captions!r}: leave --online or that out"
             )
         fresh = None
-    return SoundscapeSet(folder, "train", caption_set=captions, fresh=fresh)
+    made = None if fresh is None or styles is None else functools.partial(_described, fresh, styles)
+    return SoundscapeSet(folder, "train", caption_set=captions, fresh=made)
+
+
+def _described(fresh: Callable[[int, Sequence[str]], Made], styles: Sequence[str], number: int) -> Made:
+    return fresh(number, styles)
 
 
 def _has(folder: DatasetFolder, part: str) -> bool:
