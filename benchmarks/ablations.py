@@ -5,10 +5,10 @@
 Uses the sets of benchmarks/model.py, trained without the ten held-out labels. An arm is the default, 300 steps and
 without fresh soundscapes, with one thing changed; `first` and `as-long` are the first trainer and the default's
 settings, 650 steps each on the same soundscapes, `first-long` and `long` these, 1,500 steps; `fresh-50k` is the
-default. A difference is the mean over seeds less that of the arm it is compared with, and its interval is over
-soundscapes, drawn alike for both; beside it, the least and the most of a single seed. Runs are made two at a time, a
-core each. Finished runs are in ablations/runs.jsonl and are not made again: delete a line to make it anew. The last
-line is one JSON object.
+default, validated at its last step alone. A difference is the mean over seeds less that of the arm it is compared with,
+and its interval is over soundscapes, drawn alike for both; beside it, the least and the most of a single seed. Runs are
+made two at a time, a core each. Finished runs are in ablations/runs.jsonl and are not made again: delete a line to make
+it anew. The last line is one JSON object.
 """
 
 import argparse
@@ -113,7 +113,7 @@ ARMS = {
     ),
     "fresh-50k": Arm(
         title="the default: 2,000 soundscapes and 48,000 fresh ones (1,562 steps)",
-        settings={"steps": TrainConfig().steps, "online": True},
+        settings={"steps": 1562, "online": True},
         beside=("first-long", "long", "fresh-10k"),
     ),
 }

@@ -1,4 +1,4 @@
-"""The real-recordings benchmark: train on 2,000 soundscapes, test on 500 of recordings that were never trained on.
+"""The real-recordings benchmark: train on 2,000 soundscapes and fresh ones, test on 500 of recordings never trained on.
 
     python benchmarks/model.py --out runs/benchmark
 
