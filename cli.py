@@ -47,9 +47,7 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores b
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every random draw: the same seed, the same result.")]
 BankOf = Annotated[
     Path | None,
-    typer.Option(
-        help="Its sound bank, if it has moved since: for audio that is not there and, in train, fresh sounds."
-    ),
+    typer.Option(help="Its sound bank, if it has moved since: for audio not there and, in train, fresh soundscapes."),
 ]
 Concurrency = Annotated[int, typer.Option(min=1, help="Calls at a time.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt of a call.")]
