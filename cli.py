@@ -895,11 +895,11 @@ def _fresh_of(data: Path, bank: Path | None, online: bool | None) -> "FreshSound
     from manifests.store import DatasetFolder, read_json
 
     info = DatasetFolder(data).info_path
-    if online is False or not info.exists() or "recipe" not in (made := read_json(info)):
+    if online is False or not info.exists() or "recipe" not in read_json(info):
         return None
     from curation.fresh import FreshSoundscapes, is_quick
 
-    if online is None and not is_quick(made):
+    if online is None and not is_quick(data):
         if os.environ.get("RANK", "0") == "0":  # of torchrun's processes
             talk.print(
                 f"flam-cli: {data}: its own soundscapes are heard again each epoch: fresh ones take long to make, "

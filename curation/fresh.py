@@ -1,9 +1,8 @@
 """Soundscapes of a dataset's recipe that the dataset does not hold: made when they are asked for, kept nowhere."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,20 +13,23 @@ from curation.templates import template_caption
 from manifests.audio import Recording
 from manifests.errors import FlamError
 from manifests.schema import Soundscape
+from manifests.store import DatasetFolder, read_json
 
 _EFFECTS = ("pitch_semitones", "time_stretch", "tilt_db", "reverb", "microphone")
 _LONGEST = 60.0  # s: of a longer one, all is made and little is heard
 
 
-def is_quick(info: Mapping[str, Any]) -> bool:
-    """Whether a soundscape of what a dataset.json tells takes a few ms of a core: not long, no effects, no Scaper.
+def is_quick(data: Path) -> bool:
+    """Whether a soundscape of a dataset's recipe takes a few ms of a core: at most a minute, no effects, no Scaper.
 
-    Raises FlamError if its recipe is none.
+    Its bank need not be there. Raises FlamError if its dataset.json holds no recipe.
     """
+    path = DatasetFolder(data).info_path
+    info = read_json(path)
     try:
         recipe = Recipe.model_validate(info["recipe"])
-    except ValidationError as error:
-        raise FlamError(f"dataset.json holds no recipe ({error.errors()[0]['msg']}); restore it") from None
+    except (KeyError, ValidationError) as error:
+        raise FlamError(f"{path} does not say what its soundscapes were made from ({error}); restore it") from None
     return (
         info.get("engine") == "mix"
         and max(recipe.duration.edges().values()) <= _LONGEST

@@ -63,9 +63,10 @@ def template_styles(folder: DatasetFolder, choice: str) -> list[str] | None:
     for name, style in _chosen(folder, choice):
         if name != "template":
             return None
-        tables = [read_table(path, Caption).select(["style", "cluster"]) for path in folder.caption_shards(name)]
-        there = {one for table in tables for one in table.filter(pc.equal(table["cluster"], ""))["style"].to_pylist()}
-        found |= {style} if style else there
+        for path in () if style else folder.caption_shards(name):
+            table = read_table(path, Caption).select(["style", "cluster"])
+            found.update(pc.unique(table.filter(pc.equal(table["cluster"], ""))["style"]).to_pylist())
+        found |= {style} if style else set()
     return sorted(found)
 
 

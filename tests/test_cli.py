@@ -656,7 +656,7 @@ def test_fresh_soundscapes_are_made_from_the_bank_which_may_have_moved(
     )
     (data / "dataset.json").write_text(json.dumps({**info, "recipe": {}}))
     done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run")])
-    assert "dataset.json holds no recipe" in str(done.exception)
+    assert f"{data / 'dataset.json'} does not say what its soundscapes were made from" in str(done.exception)
 
 
 def _told(folders: list[Path], run: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:

@@ -1,6 +1,5 @@
 """The datasets that a run learns from, opened and checked, and how its batches are drawn from them."""
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from training.data import Sampler
 from training.negatives import Negatives
 from training.phrase_book import PhraseBook
 from training.sound_kinds import load_kinds
-from training.soundscapes import Made, SoundscapeSet, WeightedSets
+from training.soundscapes import Fresh, Made, SoundscapeSet, WeightedSets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,20 +95,20 @@ def _opened(data: Data, config: TrainConfig, *, among_others: bool) -> Soundscap
         captions = preferred_captions(folder) or ",".join(folder.caption_sets()) or None
     elif among_others:  # each takes what it has of what is asked for
         captions = ",".join(part for part in captions.split(",") if _has(folder, part)) or captions
-    fresh = data.fresh if config.online is not False else None
-    styles = [] if captions is None else template_styles(folder, captions)
-    if fresh and styles is None:
-        if config.online:
-            raise FlamError(
-                f"fresh soundscapes are described by templates, not as {captions!r}: leave --online or that out"
-            )
-        fresh = None
-    made = None if fresh is None or styles is None else functools.partial(_described, fresh, styles)
-    return SoundscapeSet(folder, "train", caption_set=captions, fresh=made)
+    fresh = _fresh(data, config, folder, captions) if data.fresh and config.online is not False else None
+    return SoundscapeSet(folder, "train", caption_set=captions, fresh=fresh)
 
 
-def _described(fresh: Callable[[int, Sequence[str]], Made], styles: Sequence[str], number: int) -> Made:
-    return fresh(number, styles)
+def _fresh(data: Data, config: TrainConfig, folder: DatasetFolder, captions: str | None) -> Fresh | None:
+    """What makes soundscapes described in the styles that the dataset is; None if others than templates describe it."""
+    styles, make = [] if captions is None else template_styles(folder, captions), data.fresh
+    if make is not None and styles is not None:
+        return lambda number: make(number, styles)
+    if config.online:
+        raise FlamError(
+            f"fresh soundscapes are described by templates, not as {captions!r}: leave --online or that out"
+        )
+    return None
 
 
 def _has(folder: DatasetFolder, part: str) -> bool:
