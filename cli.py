@@ -46,8 +46,15 @@ _TOO_LITTLE = "not enough memory; to train in less, lower --batch-size or set mi
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; all cores by default.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of every random draw: the same seed, the same result.")]
 BankOf = Annotated[
-    Path | None,
-    typer.Option(help="Its sound bank, if it has moved since: for audio not there and, in train, fresh soundscapes."),
+    Path | None, typer.Option(help="Its sound bank, if it has moved since: audio that is not there is made from it.")
+]
+BanksOf = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="DIR",
+        help="Their sound bank, if it has moved since, for audio not there and, in train, fresh soundscapes. May be "
+        "repeated: each dataset takes the one that it was made from.",
+    ),
 ]
 Concurrency = Annotated[int, typer.Option(min=1, help="Calls at a time.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt of a call.")]
@@ -545,7 +552,7 @@ def train(  # noqa: PLR0913 - as above
             metavar="NAME", is_eager=True, callback=_show_training_recipe, help="Print a built-in recipe, and end."
         ),
     ] = None,
-    bank: BankOf = None,
+    bank: BanksOf = None,
     device: Device = "cpu",
 ) -> None:
     """Train a compact model. Run it again to go on where it was stopped.
@@ -556,6 +563,7 @@ def train(  # noqa: PLR0913 - as above
 
     Started by torchrun, several processes share the run (docs/model.md).
     """
+    from curation.render import banks_of
     from training.loop import read_log
     from training.loop import train as fit
     from training.plots import plot_training
@@ -587,10 +595,10 @@ def train(  # noqa: PLR0913 - as above
         Data(
             root=path,
             weight=share,
-            render=_render_of(path, bank),
-            fresh=_fresh_of(path, bank, config.online),
+            render=_render_of(path, made_from),
+            fresh=_fresh_of(path, made_from, config.online),
         )
-        for path, share in zip(data, weights, strict=True)
+        for path, share, made_from in zip(data, weights, banks_of(data, bank or []), strict=True)
     ]
     report = fit(datasets, out, config, init=init, device=device)
     if not report.is_main:
@@ -634,7 +642,7 @@ def evaluate(  # noqa: PLR0913 - as above
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line for each dataset.")] = False,
     trust_remote_code: TrustRemoteCode = False,
-    bank: BankOf = None,
+    bank: BanksOf = None,
     device: Device = "cpu",
 ) -> None:
     """Measure a run on datasets, each into RUN/evaluations/NAME-SPLIT. Run it again to go on where it was stopped.
@@ -643,6 +651,7 @@ def evaluate(  # noqa: PLR0913 - as above
 
     Beside another model's scores, in the folder panns: flam-cli evaluate run data --baselines --scores panns
     """
+    from curation.render import banks_of
     from evaluation.baselines import BASELINES, measured_beside
     from evaluation.evaluate import evaluate as measure
     from evaluation.evaluate import with_curves
@@ -662,7 +671,10 @@ def evaluate(  # noqa: PLR0913 - as above
     _trust(trust_remote_code)
     detector = Detector.load(run, device=device)
     trained = detector.card.trained()
-    folders = [DatasetFolder.open(path, render=_render_of(path, bank)) for path in data]
+    folders = [
+        DatasetFolder.open(path, render=_render_of(path, made_from))
+        for path, made_from in zip(data, banks_of(data, bank or []), strict=True)
+    ]
     for folder, work in zip(folders, evaluation_folders(run, data, split), strict=True):
         chosen = captions
         if chosen is None:

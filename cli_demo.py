@@ -8,6 +8,7 @@ from rich.console import Console
 from curation.bank import build_bank
 from curation.caption import caption
 from curation.config import load_recipe
+from curation.fresh import FreshSoundscapes
 from curation.phrases import phrases_by_cluster
 from curation.simulate import simulate
 from evaluation.evaluate import evaluate
@@ -21,6 +22,7 @@ from training.config import TrainConfig
 from training.detect import Detector
 from training.loop import train
 from training.plots import plot_file
+from training.sources import Data
 
 _NUM_SOUNDSCAPES, _STEPS, _BATCH_SIZE, _NUM_PHRASES = 500, 400, 16, 3
 _NEXT = """
@@ -45,8 +47,8 @@ def run(out: Path, *, seed: int, workers: int) -> None:
     captions = caption(out / "data", seed=seed)
     say(f"3. Captions, such as: {captions.examples[0].text}" if captions.examples else "3. Captions: there before")
     say("4. Training")
-    config = TrainConfig(seed=seed, steps=_STEPS, batch_size=_BATCH_SIZE, evaluate_every=_STEPS // 2)
-    trained = train(out / "data", out / "run", config)
+    config = TrainConfig(seed=seed, steps=_STEPS, batch_size=_BATCH_SIZE, evaluate_every=_STEPS // 2, online=True)
+    trained = train([Data(root=out / "data", fresh=FreshSoundscapes(out / "data"))], out / "run", config)
     say(f"   {trained.num_parameters / 1e6:.2f} M parameters, {trained.steps} steps in {trained.seconds:.0f} s")
     say("5. Evaluation on soundscapes whose sounds were never trained on")
     detector, folder = Detector.load(out / "run"), DatasetFolder.open(out / "data")

@@ -4,11 +4,13 @@ import dataclasses
 import functools
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from curation.bank import Bank
 from curation.config import Recipe
 from curation.runner import available_cores, run_tasks
 from curation.soundscapes import Job, Soundscapes
@@ -147,6 +149,18 @@ def dataset_job(data: Path, bank: Path | None = None) -> Job:
     if not bank_dir.is_dir():
         raise FlamError(f"the bank of {data} is not at {bank_dir}; say where it is with --bank")
     return job
+
+
+def banks_of(datasets: Sequence[Path], banks: Sequence[Path]) -> list[Path | None]:
+    """Which of some banks each dataset was made from; None: none of them, so the place noted in its dataset.json.
+
+    One bank for one dataset is taken at its word: that it does not fit is told when it is opened.
+    """
+    if len(datasets) == 1 and len(banks) == 1:
+        return [banks[0]]
+    places = {Bank.open(bank).fingerprint: bank for bank in banks}
+    paths = [DatasetFolder(data).info_path for data in datasets]
+    return [places.get(read_json(path).get("bank_fingerprint")) if path.exists() else None for path in paths]
 
 
 def _render_chunk(chunk: _Chunk, *, job: Job, data: Path) -> None:

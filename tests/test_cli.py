@@ -23,7 +23,7 @@ import torch
 from conftest import make_toy_dataset
 from llm_servers import OddServer, completion, truthful
 from score_folders import write_score_folder
-from small_bank import write_bank
+from small_bank import default_sounds, write_bank
 from soundscape_rows import dataset, event, numbered, soundscape
 from typer.testing import CliRunner
 
@@ -657,6 +657,37 @@ def test_fresh_soundscapes_are_made_from_the_bank_which_may_have_moved(
     (data / "dataset.json").write_text(json.dumps({**info, "recipe": {}}))
     done = CliRunner().invoke(cli.app, ["train", str(data), "--out", str(tmp_path / "run")])
     assert f"{data / 'dataset.json'} does not say what its soundscapes were made from" in str(done.exception)
+
+
+def test_several_datasets_each_take_the_bank_that_they_were_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose bank moved, one whose bank did not, and an imported one, which has none."""
+    (tmp_path / "mine.toml").write_text("duration = 1.0\n")
+    data, banks = [tmp_path / "data-0", tmp_path / "data-1"], [tmp_path / "bank-0", tmp_path / "bank-1"]
+    for bank, one, sounds in zip(banks, data, (default_sounds(), default_sounds()[:-1]), strict=True):
+        write_bank(bank, sounds)
+        made = ("--bank", bank, "--out", one, "--num", 30, "--recipe", tmp_path / "mine.toml", "--audio", "none")
+        invoke("simulate", *made)
+    make_toy_dataset(tmp_path / "real", train=2, valid=0, test=0)
+    told = _told([*data, tmp_path / "real"], tmp_path / "run", monkeypatch)
+    moved = banks[0].rename(tmp_path / "moved")
+    for given in ([moved], [moved, banks[1]], [banks[1], moved]):
+        (found, _, _), _ = told(*(part for one in given for part in ("--bank", str(one))))
+        for one in found[:2]:
+            row = next(iter(DatasetFolder(one.root).soundscapes()))
+            assert one.render(row).samples.size == row.num_samples  # which another bank's sounds would not make
+            assert one.fresh is not None
+        assert found[2].render is None
+        assert found[2].fresh is None
+    both, run = [*map(str, data), "--bank"], tmp_path / "run"
+    done = CliRunner().invoke(cli.app, ["train", *both, str(banks[1]), "--out", str(run)])
+    assert str(done.exception).startswith(f"the bank of {data[0]} is not at ")
+    monkeypatch.undo()
+    for one in data:
+        invoke("caption", one)
+    invoke("train", data[1], "--out", run, "--steps", 0)
+    invoke("evaluate", run, *both, moved, "--split", "valid")
 
 
 def _told(folders: list[Path], run: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, Any]]:

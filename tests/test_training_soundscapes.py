@@ -148,10 +148,14 @@ def test_fresh_soundscapes_are_heard_where_they_can_be_unless_one_says_no(
         return FreshSoundscapes(simulated)(number, styles)
 
     data = [Data(root=simulated, fresh=fresh)]
-    train(data, tmp_path / "anew", SHORT.model_copy(update={"steps": 10}))
+    train(data, tmp_path / "anew", SHORT.model_copy(update={"steps": 10, "evaluate_every": 10}))
     assert min(heard) == 30  # the first number that the dataset does not hold
     assert capsys.readouterr().err.count(f"{simulated}: after its own soundscapes, fresh ones of its recipe") == 1
     assert json.loads((tmp_path / "anew" / "config.json").read_text("utf-8"))["online"] is True
+    assert "then fresh ones of its recipe" in (tmp_path / "anew" / "model" / "README.md").read_text("utf-8")
+    train(data, tmp_path / "short", SHORT.model_copy(update={"steps": 4}))
+    assert not capsys.readouterr().err.count("fresh")  # it ends before any of them
+    assert "fresh" not in (tmp_path / "short" / "model" / "README.md").read_text("utf-8")
     heard.clear()
     train(data, tmp_path / "again", SHORT.model_copy(update={"steps": 10, "online": False}))
     assert not heard

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import sys
 import time
@@ -65,7 +66,8 @@ def train(
     """Train on datasets into RUN, from its last checkpoint if it has one; raises FlamError on what a user can mend.
 
     Args:
-        data: the datasets, or the folder of one. The first that has validation soundscapes is validated on.
+        data: the datasets, or the folder of one, heard as it is. The first that has validation soundscapes is
+            validated on.
         out: the run's folder.
         config: all settings; with `init`, those of that run's model, of which `LOOSE` ones may differ.
         init: a run whose model it begins with.
@@ -77,7 +79,7 @@ def train(
     if config.tensorboard:
         _summary_writer()  # or its absence would be told after the first steps
     sources, book = open_sources(datasets, config)
-    said = list(_heard_on(datasets, sources, online=config.online))
+    said = list(_heard_on(datasets, sources, config))
     config = config.model_copy(update={"online": any(one.fresh for one in sources.sets)})
     start, before = _start(init, config) if init is not None else (None, None)
     device = parallel.device_name(device)
@@ -136,10 +138,11 @@ def _start(init: Path, config: TrainConfig) -> tuple[FlamModel, Start]:
     return start, Start.of(init, card)
 
 
-def _heard_on(datasets: Sequence[Data], sources: WeightedSets, *, online: bool | None) -> Iterator[str]:
-    """What is heard after the first epoch, where it is not what one would think."""
-    some = any(source.fresh for source in sources.sets)
-    for data, source in zip(datasets, sources.sets, strict=True):
+def _heard_on(datasets: Sequence[Data], sources: WeightedSets, config: TrainConfig) -> Iterator[str]:
+    """What is heard after the first epoch, where there is more than one and it is not what one would think."""
+    online, some = config.online, any(source.fresh for source in sources.sets)
+    more = sources.heard_out(config.steps * config.batch_size)
+    for data, source in itertools.compress(zip(datasets, sources.sets, strict=True), more):
         again = f"{data.root}: its own soundscapes are heard again each epoch"
         if source.fresh and online is None:
             yield f"{data.root}: after its own soundscapes, fresh ones of its recipe (--no-online: its own again)"
@@ -318,7 +321,7 @@ class _Run:
             self.worse = 0
         if score is None or score >= best:  # of equals the last, which learned longest
             self.best = {"step": self.trainer.step, **({} if score is None else {"score": score}), **values}
-            write_card(self.out / "model", card, self.trainer.config, self.sources.sets, self.best, self.start)
+            write_card(self.out / "model", card, self.trainer.config, self.sources, self.best, self.start)
             save_model(self.out, self.trainer.average, card)
             self._write(self.checkpoints.best)
         return values

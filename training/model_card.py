@@ -11,7 +11,7 @@ from manifests.errors import FlamError
 from manifests.store import read_json, replacing, write_json
 from training.checkpoint import ModelCard
 from training.config import TrainConfig
-from training.soundscapes import SoundscapeSet
+from training.soundscapes import SoundscapeSet, WeightedSets
 
 _TOLD = {"name", "soundscapes", "captions", "fresh", "licences"}  # of each dataset, in the card's table
 _MEASURED = {
@@ -46,7 +46,7 @@ def write_card(
     model: Path,
     card: ModelCard,
     config: TrainConfig,
-    sources: Sequence[SoundscapeSet],
+    sources: WeightedSets,
     best: Mapping[str, Any],
     start: Start | None = None,
 ) -> None:
@@ -60,7 +60,8 @@ def write_card(
         best: what was measured on validation data, and at which step.
         start: the run that it began with.
     """
-    data = [_described(source) for source in sources]
+    heard_out = sources.heard_out(best["step"] * config.batch_size)
+    data = [_described(source, went_on=more) for source, more in zip(sources.sets, heard_out, strict=True)]
     before = start.data if start else []
     write_json(
         model / "training.json",
@@ -70,7 +71,8 @@ def write_card(
         temporary.write_text("\n".join(_lines(card, config, [*before, *data], best)) + "\n", "utf-8")
 
 
-def _described(source: SoundscapeSet) -> dict[str, Any]:
+def _described(source: SoundscapeSet, *, went_on: bool) -> dict[str, Any]:
+    """A dataset; `went_on`: the model heard more than its own soundscapes once each."""
     info = source.folder.info_path
     licences = source.rows["licences"].combine_chunks().flatten()
     return {
@@ -78,7 +80,7 @@ def _described(source: SoundscapeSet) -> dict[str, Any]:
         "fingerprint": source.fingerprint(),
         "soundscapes": len(source),
         "captions": source.caption_set,
-        "fresh": source.fresh is not None,
+        "fresh": source.fresh is not None and went_on,
         "licences": sorted(pc.unique(licences).to_pylist()),
         "dataset": read_json(info) if info.exists() else {},
     }

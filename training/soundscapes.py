@@ -143,6 +143,11 @@ class WeightedSets:
         ]
         return [(dataset, next(found[dataset])) for dataset, _ in turns]
 
+    def heard_out(self, num_clips: int) -> list[bool]:
+        """Whether so many clips from the beginning are more than each dataset's own soundscapes."""
+        shares = _shares(tuple(self.weights)) / _BLOCK
+        return [bool(num_clips * share > len(source)) for share, source in zip(shares, self.sets, strict=True)]
+
     def name_of(self, dataset: int, item: Item) -> str:
         """What a message calls a soundscape: by its dataset's folder where there are several."""
         name = item.row.soundscape_id
