@@ -683,6 +683,8 @@ def test_several_datasets_each_take_the_bank_that_they_were_made_from(
     both, run = [*map(str, data), "--bank"], tmp_path / "run"
     done = CliRunner().invoke(cli.app, ["train", *both, str(banks[1]), "--out", str(run)])
     assert str(done.exception).startswith(f"the bank of {data[0]} is not at ")
+    done = CliRunner().invoke(cli.app, ["train", str(data[1]), "--bank", str(moved), "--out", str(run)])
+    assert str(done.exception).startswith(f"{moved} is another bank than the dataset was made from")
     monkeypatch.undo()
     for one in data:
         invoke("caption", one)

@@ -25,8 +25,11 @@ from manifests.errors import FlamError
 from manifests.schema import Caption, Phrase
 from manifests.store import DatasetFolder, read_rows, write_rows
 from training import loop, trainer
+from training.checkpoint import ModelCard
+from training.config import ModelConfig, TrainConfig
 from training.data import Batch, make_batch
 from training.loop import train
+from training.model_card import write_card
 from training.objective import Part
 from training.phrase_book import PhraseBook
 from training.soundscapes import SoundscapeSet, WeightedSets
@@ -230,6 +233,24 @@ def test_each_dataset_has_its_share_and_every_soundscape_its_turn(tmp_path: Path
         assert sum(counts.values()) == turns
     first = [item.row.soundscape_id for of, item in found if of == 1][:20]
     assert len(set(first)) == 20  # an epoch of the smaller share
+
+
+def test_a_dataset_is_heard_out_when_its_own_share_of_clips_is_more_than_it_holds(tmp_path: Path) -> None:
+    sources = WeightedSets(sets=sets(tmp_path, 3, 20), weights=[3.0, 1.0])
+    assert sources.heard_out(4) == [False, False]
+    assert sources.heard_out(5) == [True, False]
+    assert sources.heard_out(80) == [True, False]
+    assert sources.heard_out(81) == [True, True]
+
+
+@pytest.mark.parametrize(("step", "told"), [(5, False), (6, True)])
+def test_a_card_tells_of_fresh_soundscapes_if_its_step_had_heard_any(step: int, told: bool, tmp_path: Path) -> None:
+    (own,) = sets(tmp_path, 20)
+    source = SoundscapeSet(own.folder, "train", caption_set="template", fresh=lambda _: pytest.fail("made"))
+    card = ModelCard(model=ModelConfig(text="hash"), trained_clusters=(), threshold=0.5)
+    config = TrainConfig(model=card.model, steps=100, batch_size=4)
+    write_card(tmp_path, card, config, WeightedSets(sets=[source], weights=[1.0]), {"step": step})
+    assert ("then fresh ones" in (tmp_path / "README.md").read_text("utf-8")) is told
 
 
 def test_what_comes_next_does_not_depend_on_where_one_begins(tmp_path: Path) -> None:
