@@ -84,9 +84,10 @@ class Soundscapes:
         return Made(row=self._row(planned, mixture), mixture=mixture)
 
     def _row(self, planned: Plan, mixture: Mixture) -> Soundscape:
-        """All of its sounds are known, and its annotation closed, unless nobody knows what is in the background."""
+        """All of its sounds are known, and its annotation closed, unless nobody knows what is in a recording."""
         name = soundscape_id(planned.index)
-        known = self.bank.clips[planned.background.clip].content_known
+        recordings = [planned.background.clip, *(event.clip for event in mixture.plan.events)]
+        known = all(self.bank.clips[clip].content_known for clip in recordings)
         licences = {event.licence for event in mixture.events} | {mixture.background.licence}
         if mixture.room is not None:
             licences.add(mixture.room.licence)

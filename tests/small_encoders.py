@@ -60,6 +60,18 @@ def pe_audio(folder: Path) -> Path:
     return folder
 
 
+def pe_audio_with_text(folder: Path) -> Path:
+    """As it is published: sound is a part of it."""
+    sound = transformers.AutoConfig.from_pretrained(pe_audio(folder))
+    text = transformers.ModernBertConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=40, pad_token_id=0,
+        eos_token_id=1, bos_token_id=2, cls_token_id=2, sep_token_id=1,
+    )  # fmt: skip
+    config = transformers.PeAudioConfig(text_config=text.to_dict(), audio_config=sound.to_dict())
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
 def wav2vec2(folder: Path) -> Path:
     torch.manual_seed(0)
     config = transformers.Wav2Vec2Config(

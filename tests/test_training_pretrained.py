@@ -28,6 +28,7 @@ AUDIO: dict[str, Callable[[Path], Path]] = {
     "clap": small_encoders.clap,
     "eat": small_encoders.eat,
     "pe_audio": small_encoders.pe_audio,
+    "pe_audio_with_text": small_encoders.pe_audio_with_text,
     "wav2vec2": small_encoders.wav2vec2,
 }
 
@@ -145,7 +146,7 @@ def test_a_frozen_encoder_does_not_change_and_another_learns_at_its_own_rate(enc
     data = make_toy_dataset(tmp_path / "data", train=6, valid=2, test=0).root
     before = FlamModel(config_of(encoders / "ast")).audio.encoder.state_dict()
     for layers, rate in ((0, 1e-3), (1, 1e-3), (1, 0.1)):
-        config = run_config(config_of(encoders / "ast", audio_layers=layers), pretrained_learning_rate=rate)
+        config = run_config(config_of(encoders / "ast", audio_layers=layers), audio_learning_rate=rate)
         train(data, tmp_path / f"{layers}-{rate}", config)
     moved = {}
     for name in ("0-0.001", "1-0.001", "1-0.1"):
@@ -168,7 +169,7 @@ def test_of_a_text_encoder_the_last_layers_learn(
     )
     torch.manual_seed(0)
     before = FlamModel(model).text.words.encoder.state_dict()
-    train(data, tmp_path / "run", run_config(model, pretrained_learning_rate=0.01))
+    train(data, tmp_path / "run", run_config(model, text_learning_rate=0.01))
     after = Detector.load(tmp_path / "run").model.text.words.encoder.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert {layer for layer in range(3) if any(f"layer.{layer}." in name for name in moved)} == learning
@@ -224,11 +225,13 @@ def test_the_order_of_words_is_heard(encoders: Path) -> None:
     assert float((one - other).norm() / one.norm()) > 1e-3  # the same words otherwise
 
 
-def test_a_run_needs_its_encoders_only_to_begin(encoders: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("audio", "layers"), [("ast", 0), ("wav2vec2", -1), ("clap", 2)])
+def test_a_run_needs_its_encoders_only_to_begin(audio: str, layers: int, encoders: Path, tmp_path: Path) -> None:
     """Resumed and used after the encoders' own folder is gone."""
     data = make_toy_dataset(tmp_path / "data", train=6, valid=2, test=0).root
-    places = {name: shutil.copytree(encoders / name, tmp_path / name) for name in ("ast", "clap")}
-    config = run_config(config_of(places["ast"], text=str(places["clap"])))
+    places = {name: shutil.copytree(encoders / name, tmp_path / name) for name in {audio, "clap"}}
+    model = config_of(places[audio], text=str(places["clap"]), audio_layers=layers, text_layers=min(layers, 1))
+    config = run_config(model, audio_learning_rate=1e-3, text_learning_rate=1e-3)
     train(data, tmp_path / "whole", config.model_copy(update={"steps": 8}))
     from training import loop
 
@@ -251,6 +254,39 @@ def test_a_run_needs_its_encoders_only_to_begin(encoders: Path, tmp_path: Path) 
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name]), name
     assert again.activations(next(data.rglob("*.wav")), ["a dog"]).shape == (100, 1)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 1])
+def test_batch_normalisation_of_an_encoder_that_learns_stays_as_it_was(
+    micro_batch: int | None, encoders: Path, tmp_path: Path
+) -> None:
+    data = make_toy_dataset(tmp_path / "data", train=6, valid=2, test=0).root
+    model = config_of(encoders / "clap", audio_layers=-1)
+    before = FlamModel(model).audio.encoder
+    train(data, tmp_path / "run", run_config(model, audio_learning_rate=0.01, micro_batch=micro_batch))
+    after = Detector.load(tmp_path / "run").model.audio.encoder
+    norm = before.audio_encoder.batch_norm
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    for name, value in norm.named_buffers():
+        assert torch.equal(value, getattr(after.audio_encoder.batch_norm, name)), name
+    assert not torch.equal(norm.weight, after.audio_encoder.batch_norm.weight)
+
+
+def test_the_two_encoders_learn_at_rates_of_their_own(encoders: Path) -> None:
+    model = config_of(encoders / "ast", text=str(encoders / "roberta"), audio_layers=1, text_layers=1)
+    config = run_config(model, audio_learning_rate=0.002, text_learning_rate=0.003, learning_rate=0.005)
+    trainer = Trainer(config, device="cpu")
+    rates = {
+        id(one): rate
+        for rate, group in zip(trainer.rates, trainer.optimizer.param_groups, strict=True)
+        for one in group["params"]
+    }
+    found = {name: rates[id(one)] for name, one in trainer.model.named_parameters() if one.requires_grad}
+    assert len(found) == len(rates)
+    for name, rate in found.items():
+        own = {"audio.encoder.": 0.002, "text.words.encoder.": 0.003}
+        assert rate == next((value for start, value in own.items() if name.startswith(start)), 0.005), name
+    assert set(found.values()) == {0.002, 0.003, 0.005}
 
 
 def test_the_command_takes_names_and_hears_at_the_encoders_rate(encoders: Path, tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ class TrainConfig(Strict):
     mix_share: float = Field(default=0.0, ge=0, le=1)  # of the clips with a second soundscape mixed in
     num_masks: int = Field(default=0, ge=0)  # of the spectrogram, each a band and a span (SpecAugment)
     learning_rate: float = Field(default=2e-3, gt=0)
-    pretrained_learning_rate: float = Field(default=2e-5, gt=0)  # of what learns in pretrained encoders
+    audio_learning_rate: float = Field(default=2e-5, gt=0)  # of what learns in a pretrained audio encoder
+    text_learning_rate: float = Field(default=2e-5, gt=0)  # of what learns in a pretrained text encoder
     warmup_steps: int = Field(default=100, ge=1)
     weight_decay: float = Field(default=0.05, ge=0)
     ema_decay: float = Field(default=0.995, ge=0, lt=1)  # of the weights that are validated and kept

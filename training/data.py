@@ -43,7 +43,7 @@ class Batch:
     kind_weights: Float[Tensor, "clip kind"]
     captions: list[str]  # all different
     matches: Bool[Tensor, "clip caption"]
-    soundscape_ids: list[str]
+    soundscape_ids: list[str]  # of the clips of all processes
 
     def dense(
         self, values: Bool[Tensor, "pair frame"], places: slice = slice(None)
@@ -142,7 +142,7 @@ def make_batch(
             [[any(caption in take.item.captions for take in takes) for caption in planned.captions] for takes in clips],
             dtype=torch.bool,
         ).view(len(clips), len(planned.captions)),
-        soundscape_ids=[sources.name_of(take.dataset, take.item) for takes in clips for take in takes],
+        soundscape_ids=[sources.name_of(take.dataset, take.item) for takes in planned.clips for take in takes],
     )
 
 

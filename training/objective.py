@@ -178,15 +178,12 @@ def _blocks(
 
 
 def _prior(model: FlamModel, phrases: Float[Tensor, "phrase dim"], batch: Batch) -> Float[Tensor, ""]:
+    """In clips that tell when a phrase does not sound: others would say that it always does."""
     clips, places = batch.sounding.T
-    active = batch.labels.sum(1)
-    known = (
-        batch.told.sum(0) * batch.labels.shape[1]
-    )  # frames; where a clip tells nothing of a phrase, those it sounds in
-    cells = torch.stack([torch.zeros_like(known), known]).index_add(
-        1, places, torch.stack([active, active * ~batch.told[clips, places]])
-    )
-    positive, known = parallel.total(cells.to(phrases))
+    known = batch.told.sum(0) * batch.labels.shape[1]  # frames
+    active = batch.labels.sum(1) * batch.told[clips, places]
+    positive = torch.zeros_like(known).index_add(0, places, active)
+    positive, known = parallel.total(torch.stack([positive, known]).to(phrases))
     return prior_loss(model.phrase_biases(phrases), positive / known) / parallel.world()
 
 

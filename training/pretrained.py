@@ -121,6 +121,8 @@ class PretrainedAudio(PlacedAudio):
         super().__init__(config, dim=_width(encoder), sample_rate=int(extractor.sampling_rate))
         self.extractor, self.encoder, self.settings = extractor, encoder, settings
         self.kind = str(encoder.config.model_type)
+        if hasattr(encoder.config, "apply_spec_augment"):  # drawn from numpy's global state: no run would repeat
+            encoder.config.apply_spec_augment = False
         self.is_frozen = train_last_layers(encoder, config.audio_layers)
 
     def heard(
@@ -138,10 +140,11 @@ class PretrainedAudio(PlacedAudio):
         return None if limit is None else limit / self.config.sample_rate
 
     def train(self, mode: bool = True) -> "PretrainedAudio":
-        """As torch's; what is frozen stays as in use."""
+        """As torch's; what is frozen stays as in use, and so does batch normalisation, of few clips here."""
         super().train(mode)
-        if self.is_frozen:
-            self.encoder.eval()
+        for module in self.encoder.modules():
+            if self.is_frozen or isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.training = False
         return self
 
     def _inputs(self, waveforms: Float[Tensor, "clip sample"]) -> dict[str, Tensor]:
@@ -318,7 +321,10 @@ def _encoder(name: str, folder: Path | None, kind: str, part: str) -> tuple[Any,
     else:
         config = _loaded(transformers.AutoConfig, str(folder / kind))
         whole = transformers.AutoModel.from_config(config, trust_remote_code=_trusted)
-    return getattr(whole, part, whole), whole.config
+    found = getattr(whole, part, whole)
+    if found.config.model_type == "pe_audio":  # which is for texts, too, and a part of PE-AV
+        found = found.audio_encoder
+    return found, whole.config
 
 
 def _extractor(name: str, folder: Path | None) -> Any:

@@ -19,8 +19,8 @@ from training.model import FlamModel, TextHead
 from training.objective import step_losses
 
 Losses = dict[str, float]
-_LEVEL_DECAY = 0.98  # of the running mean of the loss
-_SPIKE, _SPIKE_FROM = 5.0, 100  # times the running mean, after so many steps, is a spike
+_LEVEL_DECAY = 0.98  # of what a loss was at most lately
+_SPIKE, _SPIKE_FROM = 5.0, 100  # times that is a spike, once there were so many of this loss
 
 
 class Trainer:
@@ -55,7 +55,9 @@ class Trainer:
         if start is not None:
             self.model.load_state_dict(start.state_dict())
         self.model.to(self.device)
-        self.level = 0.0  # running mean of the loss
+        self.levels: dict[
+            str, tuple[float, int]
+        ] = {}  # of each loss what it was at most lately, and how many there were
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.frozen = {name for name, one in self.model.named_parameters() if not one.requires_grad}
         for name in self.frozen:  # held, written and read once
@@ -74,11 +76,16 @@ class Trainer:
 
     def _by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:
         """The parameters that learn, by how fast."""
-        learning = [(name, one) for name, one in self.model.named_parameters() if one.requires_grad]
-        found = [(self.config.learning_rate, [one for name, one in learning if ".encoder." not in name])]
-        if pretrained := [one for name, one in learning if ".encoder." in name]:
-            found.append((self.config.pretrained_learning_rate, pretrained))
-        return found
+        rates = {
+            "audio.encoder.": self.config.audio_learning_rate,
+            "text.words.encoder.": self.config.text_learning_rate,
+        }
+        found: dict[str, list[nn.Parameter]] = {}
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                of = next((start for start in rates if name.startswith(start)), "")
+                found.setdefault(of, []).append(parameter)
+        return [(rates.get(of, self.config.learning_rate), parameters) for of, parameters in found.items()]
 
     def learn(self, batch: Batch) -> Losses:
         """One optimizer step; raises FlamError that names the soundscapes if loss or gradient is not finite."""
@@ -93,7 +100,7 @@ class Trainer:
             )
         loss = torch.stack([part.weight * part.own for part in parts.values()]).sum()
         values = parallel.total(torch.stack([loss, *(part.own for part in parts.values())])).tolist()
-        self._check_loss(values[0], batch)
+        self._check_losses(dict(zip(parts, values[1:], strict=True)), batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         parallel.add_gradients(list(self.model.parameters()))
@@ -105,13 +112,19 @@ class Trainer:
         self._average_weights()
         return dict(zip(["loss", *(f"{name}_loss" for name in parts)], values, strict=True))
 
-    def _check_loss(self, loss: float, batch: Batch) -> None:
-        """Stop before a step that spoils the weights: the last checkpoint is from before it."""
-        usual = self.level / (1 - _LEVEL_DECAY**self.step) if self.step else loss
-        spike = self.step >= _SPIKE_FROM and loss > _SPIKE * usual
-        if spike or not math.isfinite(loss):
-            raise self._stopped(f"the loss is {loss:g}{f', where it was {usual:.3g},' if spike else ''}", batch)
-        self.level = _LEVEL_DECAY * self.level + (1 - _LEVEL_DECAY) * loss
+    def _check_losses(self, losses: Losses, batch: Batch) -> None:
+        """Stop before a step that spoils the weights: the last checkpoint is from before it.
+
+        Each loss by itself: a set with labels that is seldom drawn adds losses that other batches do not have.
+        """
+        for name, loss in losses.items():
+            most, times = self.levels.get(name, (loss, 0))
+            spike = times >= _SPIKE_FROM and loss > _SPIKE * most
+            if spike or not math.isfinite(loss):
+                raise self._stopped(
+                    f"the {name} loss is {loss:g}{f', where it was {most:.3g},' if spike else ''}", batch
+                )
+            self.levels[name] = (max(loss, _LEVEL_DECAY * most + (1 - _LEVEL_DECAY) * loss), times + 1)
 
     def _stopped(self, what: str, batch: Batch) -> FlamError:
         return FlamError(
@@ -145,7 +158,7 @@ class Trainer:
         tensors |= {f"average.{name}": value for name, value in averages.items() if name not in self.frozen}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-        save_tensors(path, tensors, {"step": self.step, "level": self.level, **note})
+        save_tensors(path, tensors, {"step": self.step, "levels": self.levels, **note})
 
     def restore(self, path: Path) -> dict[str, Any]:
         """Go on from a checkpoint by `save`; returns its note."""
@@ -159,7 +172,8 @@ class Trainer:
             index, key = name.split(".")
             state.setdefault(int(index), {})[key] = value.clone()  # or it would stay a part of the file
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        self.step, self.level = int(note["step"]), float(note["level"])
+        self.step = int(note["step"])
+        self.levels = {name: (float(most), int(times)) for name, (most, times) in note["levels"].items()}
         return note
 
 
