@@ -117,7 +117,7 @@ def _sound(rng: np.random.Generator, role: Role, rate: int) -> Sound:
         cluster=str(rng.choice(("", "", *CLUSTERS))),
         contains=rng.choice(CLUSTERS, size=rng.integers(2), replace=False).tolist(),
         group=f"group {rng.integers(12)}",
-        content_known=is_event or bool(rng.random() < 0.5),
+        content_known=bool(rng.random() < (0.9 if is_event else 0.5)),
     )
 
 

@@ -11,7 +11,7 @@ from manifests.frames import frame_labels
 from manifests.schema import Caption, Event, Phrase, Soundscape, Stretch
 from manifests.store import DatasetFolder, read_rows, write_rows
 from training.clips import Take, samples_of, truth, waveform
-from training.data import Sampler, batches, make_batch
+from training.data import Sampler, batches, make_batch, plan_step
 from training.negatives import Negatives
 from training.phrase_book import PhraseBook
 from training.sound_kinds import SoundKinds
@@ -124,6 +124,60 @@ def test_what_can_be_heard_in_the_background_is_never_a_negative(tmp_path) -> No
     np.testing.assert_array_equal(known[:, k].numpy(), labels[:, k].numpy())
     others = [i for i in range(len(batch.phrases)) if i != k]
     assert known[:, others].all()
+
+
+def test_what_else_can_be_heard_in_an_events_recording_is_never_a_negative(tmp_path) -> None:
+    folder = make_toy_dataset(tmp_path / "data", train=8, valid=0, test=0)
+    rows = [
+        dataclasses.replace(
+            row,
+            events=[
+                dataclasses.replace(event, contains=["hiss"]) if event.cluster == "warble" else event
+                for event in row.events
+            ],
+        )
+        for row in folder.soundscapes()
+    ]
+    write_rows(folder.soundscape_shard(0), rows, type(rows[0]))
+    source, book = opened(folder)
+    batch = make_batch(source, book, dataclasses.replace(SAMPLER, batch_size=8), 0)
+    labels, known, _ = cells_of(batch)
+    of = {name: next(k for k, p in enumerate(batch.phrases) if p in book.phrases[name]) for name in TOY_SOUNDS}
+    unsure = labels[:, of["warble"]].any(1)
+    assert 0 < int(unsure.sum()) < 8
+    assert torch.equal(known[unsure][:, of["hiss"]], labels[unsure][:, of["hiss"]])
+    assert known[~unsure].all()
+    assert known[:, [k for name, k in of.items() if name != "hiss"]].all()
+
+
+def test_of_a_mixture_is_known_only_what_both_of_its_soundscapes_tell(tmp_path) -> None:
+    """One dataset has no label for a hiss; every third soundscape of it is not annotated in full."""
+    whole, narrow = (make_toy_dataset(tmp_path / name, train=8, valid=0, test=0) for name in ("whole", "narrow"))
+    write_rows(narrow.phrases_path, [row for row in narrow.phrases() if row.cluster != "hiss"], Phrase)
+    rows = [
+        dataclasses.replace(
+            row,
+            events=[event for event in row.events if event.cluster != "hiss"],
+            annotation="closed" if place % 3 else "open",
+        )
+        for place, row in enumerate(narrow.soundscapes())
+    ]
+    write_rows(narrow.soundscape_shard(0), rows, type(rows[0]))
+    sources, book = opened(whole, narrow)
+    sampler = dataclasses.replace(SAMPLER, mix_share=1.0, batch_size=16)
+    seen = set()
+    for step in range(4):
+        clips, batch = plan_step(sources, book, sampler, step).clips, make_batch(sources, book, sampler, step)
+        labels, known, _ = cells_of(batch)
+        hiss = next(k for k, phrase in enumerate(batch.phrases) if phrase in book.phrases["hiss"])
+        for i, takes in enumerate(clips):
+            lists_hiss = all(take.dataset == 0 for take in takes)
+            closed = all(take.item.row.annotation == "closed" for take in takes)
+            for k in range(len(batch.phrases)):
+                told = closed and (lists_hiss or k != hiss)
+                assert torch.equal(known[i, k], labels[i, k] | told)
+            seen.add((len({take.dataset for take in takes}), lists_hiss, closed))
+    assert {(2, False, True), (2, False, False), (1, True, True)} <= seen
 
 
 @pytest.mark.parametrize("annotation", ["open", "none"])

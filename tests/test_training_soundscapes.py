@@ -102,6 +102,24 @@ def test_an_imported_set_cannot_be_made_anew(tmp_path: Path) -> None:
         train([Data(root=folder.root)], tmp_path / "run", SHORT.model_copy(update={"online": True}))
 
 
+@pytest.mark.parametrize("annotation", ["open", "none"])
+def test_sets_that_never_say_what_does_not_sound_are_refused(annotation: str, tmp_path: Path) -> None:
+    """A model that learned of them alone would say yes to everything."""
+    from test_training_loop import SHORT
+
+    folders = [make_toy_dataset(tmp_path / name, train=4, valid=0, test=0) for name in ("one", "two")]
+    for folder in folders:
+        rows = [dataclasses.replace(row, annotation=annotation) for row in folder.soundscapes()]
+        write_rows(folder.soundscape_shard(0), rows, type(rows[0]))
+    both = [Data(root=folder.root) for folder in folders]
+    with pytest.raises(FlamError, match=r"one: no train soundscape is annotated in full, .* --annotation closed"):
+        train(both, tmp_path / "run", SHORT)
+    train(both, tmp_path / "clips", SHORT.model_copy(update={"frame_weight": 0.0, "kind_weight": 0.0}))
+    train(
+        [*both, Data(root=make_toy_dataset(tmp_path / "third", train=4, valid=0, test=0).root)], tmp_path / "run", SHORT
+    )
+
+
 def test_an_endless_run_beside_a_set_that_is_not_made_anew_goes_on_bit_for_bit(
     simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from manifests.captions import preferred_captions, template_styles
 from manifests.errors import FlamError
 from manifests.frames import num_frames
@@ -51,6 +53,13 @@ def open_sources(datasets: Sequence[Data], config: TrainConfig) -> tuple[Weighte
         raise FlamError(f"{path} has no phrase for a sound of the train split; run `flam-cli caption`")
     if not sounding and not any(source.caption_set for source in sources.sets):
         raise FlamError(f"{first} has neither events nor captions in its train split: nothing to learn from")
+    closed = any(pc.any(pc.equal(source.rows["annotation"], "closed")).as_py() for source in sources.sets)
+    if sounding and not closed and (config.frame_weight or config.kind_weight):
+        raise FlamError(
+            f"{first}: no train soundscape is annotated in full, so that nothing would teach when a sound is absent; "
+            "add a dataset that is, take this one at your word (`flam-cli import --annotation closed`), or set "
+            "frame_weight = 0 and kind_weight = 0 in a recipe"
+        )
     if config.patience and not any(source.has_validation for source in sources.sets):
         raise FlamError(
             f"patience waits for validations that are no better, and {first} has no valid soundscapes with events; "
