@@ -18,8 +18,8 @@ _ANNOTATIONS: tuple[Annotation, ...] = ("closed", "open", "none")
 _TOLERANCE_SECONDS = 1e-6  # times may have been written with 6 decimals
 _MAX_KEPT = 1000
 _FLOOR_LUFS = -70.0  # what silence measures, and BS.1770's absolute gate
-_GATED_LUFS = 20.0  # above the floor; blocks so far below the loudness of a recording may be many
 _TOLERANCE_LU = 1.0
+_GATED_LU = 10.0  # by which a gain may change loudness besides, as fainter blocks fall below that gate or rise above it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -296,13 +296,14 @@ def _check_licences(row: Soundscape) -> Iterator[_Finding]:
 def off_target(background: Background, mix_gain_db: float) -> str:
     """What is wrong with a background's measured loudness, if it is not the one that it was set to; else empty.
 
-    One that had nothing to be amplified is too quiet. Near the floor the absolute gate leaves out the fainter
-    blocks, and the rest measures louder than all did: nothing is wrong with that.
+    One that had nothing to be amplified is too quiet. Of one with pauses, attenuated, the absolute gate leaves out
+    blocks that counted before, and the rest measures louder than all did; amplified, it is the other way round.
     """
     expected = max(background.target_lufs + mix_gain_db, _FLOOR_LUFS)
-    excess = background.lufs - expected
-    gated = expected < _FLOOR_LUFS + _GATED_LUFS
-    if not math.isfinite(excess) or (excess >= -_TOLERANCE_LU and (gated or excess <= _TOLERANCE_LU)):
+    excess, gain = background.lufs - expected, background.gain_db + mix_gain_db
+    most = _GATED_LU if gain < 0 else _TOLERANCE_LU
+    least = -_GATED_LU if gain > 0 and background.lufs > _FLOOR_LUFS else -_TOLERANCE_LU
+    if not math.isfinite(excess) or least <= excess <= most:
         return ""  # what is no number is told by itself
     return f"measures {background.lufs:.1f} LUFS, not {expected:.1f}"
 

@@ -263,6 +263,25 @@ def test_a_background_that_is_silent_where_it_is_taken_is_an_error_that_names_it
         Mixer(bank, RECIPE).mix(silent)
 
 
+@pytest.mark.parametrize(("pause_dbfs", "target", "louder"), [(-60.0, -35.0, True), (-85.0, 0.0, False)])
+def test_a_background_with_pauses_need_not_measure_its_target(
+    pause_dbfs: float, target: float, louder: bool, tmp_path: Path
+) -> None:
+    """Attenuated, its pauses fall below BS.1770's absolute gate, amplified, they rise above it, and count."""
+    burst = np.concatenate([noise(0.5, 1), noise(0.5, 3, level=0.014), noise(30, 2, level=10 ** (pause_dbfs / 20))])
+    bank = write_bank(
+        tmp_path / "bank", [Sound(samples=burst, role="background", label="rain"), Sound(samples=tone(1, 500))]
+    )
+    made = plans(bank, 1)[0]
+    made = dataclasses.replace(
+        made, events=(), background=dataclasses.replace(made.background, source_start=0, lufs=target)
+    )
+    found = Mixer(bank, RECIPE).mix(made).background
+    assert (found.gain_db < 0) == louder
+    assert abs(found.lufs - target) > 1
+    assert (found.lufs > target) == louder
+
+
 def test_a_mixture_that_is_scaled_down_to_the_floor_of_loudness_is_no_error(bank: Bank) -> None:
     recipe = Recipe(
         name="loud",

@@ -276,6 +276,25 @@ def test_a_background_at_its_target_less_the_mixtures_gain_is_right_down_to_the_
 
 
 @pytest.mark.parametrize(
+    ("gain", "lufs", "right"),
+    [
+        (-14.0, -48.5, True), (-14.0, -39.0, False), (-14.0, -51.5, False),
+        (14.0, -51.5, True), (14.0, -61.0, False), (14.0, -48.5, False),
+    ],
+)  # fmt: skip
+def test_a_background_with_pauses_may_measure_otherwise_by_its_gain(data, gain, lufs, right):
+    """Pauses of one that is attenuated fall below the absolute gate, and its mean no longer has them."""
+    edit(data, background_with(lufs=lufs, gain_db=gain))
+    assert (found(data) == []) is right
+
+
+def test_a_background_that_was_silent_is_found_near_the_floor_too(data):
+    for target, right in ((-70.0, True), (-66.0, False), (-60.0, False)):
+        edit(data, background_with(lufs=-70.0, gain_db=40.0, target_lufs=target))
+        assert (found(data) == []) is right
+
+
+@pytest.mark.parametrize(
     ("field", "value"), [("seed", 7), ("engine", "scaper"), ("sample_rate", 32_000), ("recipe", {"name": "other"})]
 )
 def test_a_row_of_other_settings_than_the_dataset_is_found(data, field, value):
