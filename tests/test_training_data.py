@@ -77,6 +77,16 @@ def test_a_batch_depends_on_seed_and_step_alone(toy_dataset: DatasetFolder) -> N
     assert other.soundscape_ids != alone.soundscape_ids
 
 
+def test_each_process_knows_the_soundscapes_of_all(toy_dataset: DatasetFolder) -> None:
+    """Whichever stops first names them."""
+    source, book = opened(toy_dataset)
+    whole = make_batch(source, book, SAMPLER, 1)
+    for rank in range(4):
+        own = make_batch(source, book, SAMPLER, 1, rank=rank, world=4)
+        assert own.soundscape_ids == whole.soundscape_ids
+        assert torch.equal(own.waveforms, whole.waveforms[rank::4])
+
+
 def test_a_clip_is_made_louder_or_softer_by_a_gain_of_its_own(toy_dataset: DatasetFolder) -> None:
     source, book = opened(toy_dataset)
     plain, gained = (

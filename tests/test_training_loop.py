@@ -145,6 +145,40 @@ def test_a_sample_that_is_no_number_is_named_by_its_file(tmp_path: Path) -> None
         train(folder.root, tmp_path / "run", SHORT.model_copy(update={"clip_duration": 4.0}))
 
 
+@pytest.mark.parametrize(
+    ("losses", "stops"),
+    [
+        ((1, 1, 1, 1.4, 2.0, 2.9), None),  # each by less than the half above the most so far
+        ((1, 1, 1, 1.4, 2.2, 1), 4),
+        ((1, 9, 1, 1, 1, 1), None),  # too early to tell
+        ((1, 1, 1, 1, 1.6, 1), 4),
+    ],
+)
+def test_a_leap_is_more_than_the_most_of_late(
+    losses: tuple[float, ...],
+    stops: int | None,
+    toy_dataset: DatasetFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trainer, "_SPIKE_FROM", 3)
+    monkeypatch.setattr(trainer, "_SPIKE", 1.5)
+    real, steps = trainer.step_losses, itertools.count()
+
+    def told(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str, Part]:
+        own = real(model, batch, config)["clip"].own
+        return {"clip": Part(1.0, own * (losses[next(steps)] / own.detach()))}
+
+    monkeypatch.setattr(trainer, "step_losses", told)
+    if stops is None:
+        assert train(toy_dataset.root, tmp_path / "run", SHORT).steps == 6
+        return
+    with pytest.raises(
+        FlamError, match=rf"the clip loss is {losses[stops]}, where it was .*, at step {stops}, on sound"
+    ):
+        train(toy_dataset.root, tmp_path / "run", SHORT)
+
+
 def test_a_loss_that_few_batches_have_is_no_leap(
     toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
