@@ -166,10 +166,10 @@ train(Path(sys.argv[1]), Path(sys.argv[2]), TrainConfig.model_validate_json(sys.
 """
 
 
-def torchrun(world: int, program: Path, *arguments: object) -> subprocess.Popen[str]:
+def torchrun(world: int, program: Path, *arguments: object, restarts: int = 2) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
     return subprocess.Popen(
-        [*command, "--max-restarts", "2", "--monitor-interval", "0.2", str(program), *map(str, arguments)],
+        [*command, "--max-restarts", str(restarts), "--monitor-interval", "0.2", str(program), *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -199,22 +199,35 @@ def test_after_a_killed_process_all_go_on_and_end_as_if_nothing_had_happened(dat
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+CUT = """
+from training import loop, objective
+objective.has_bf16 = lambda device: False
+loop._SAVE_EVERY = 20
+learn = loop.Trainer.learn
+def cut(self, batch):
+    if self.step == int(sys.argv[4]):
+        sys.exit(3)
+    return learn(self, batch)
+loop.Trainer.learn = cut
+"""
+
+
 @pytest.mark.slow
-def test_a_run_of_two_processes_goes_on_in_one(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("worlds", [(2, 1), (1, 2)])
+def test_a_run_of_some_processes_goes_on_with_another_number(
+    worlds: tuple[int, int], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same steps on the same batches; in float32 their losses part slowly, by rounding."""
     monkeypatch.setattr(objective, "has_bf16", lambda device: False)
     program = tmp_path / "program.py"
-    program.write_text(
-        "from training import loop, objective\nobjective.has_bf16 = lambda device: False\nloop._SAVE_EVERY = 20\n"
-        + TRAIN
-    )
+    program.write_text("import sys\n" + CUT + TRAIN)
     config = config_of("finelap", steps=60, warmup_steps=2, evaluate_every=60, learning_rate=1e-4)
-    both = torchrun(2, program, data, tmp_path / "run", config.model_dump_json())
-    wait_for_step(tmp_path / "run" / "metrics.jsonl", 40, both)
-    both.send_signal(signal.SIGTERM)
-    both.communicate(timeout=60)
-    assert list((tmp_path / "run" / "checkpoints").glob("step-*"))
-    train(data, tmp_path / "run", config)
+    for world, until in zip(worlds, (45, 1000), strict=True):
+        part = torchrun(world, program, data, tmp_path / "run", config.model_dump_json(), until, restarts=0)
+        _, said = part.communicate(timeout=250)
+        assert (part.returncode == 0) == (until == 1000), said
+        (last,) = (tmp_path / "run" / "checkpoints").glob("step-*")
+        assert last.stem == f"step-{min(until // 20 * 20, 60):09d}"
     train(data, tmp_path / "alone", config)
     first, second = (
         [row for row in read_log(tmp_path / name / "metrics.jsonl") if "loss" in row] for name in ("run", "alone")

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_toy_dataset
 from test_training_loop import SHORT, TINY, same, weights
 
@@ -22,9 +24,11 @@ from manifests.store import DatasetFolder
 from training import loop, trainer
 from training.checkpoint import Checkpoints, load_tensors
 from training.config import TrainConfig
+from training.data import Batch
 from training.detect import Detector
 from training.loop import train
 from training.objective import Part
+from training.recipe import load_config
 from training.validation import Validation
 
 
@@ -71,6 +75,40 @@ def test_a_run_killed_at_ten_random_steps_ends_in_the_same_weights_bit_for_bit(t
     assert [{k: v for k, v in row.items() if k not in timed} for row in whole] == [
         {k: v for k, v in row.items() if k not in timed} for row in cut
     ]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_run_of_flams_objective_goes_on_bit_for_bit_on_any_number_of_threads(
+    threads: int, toy_dataset: DatasetFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config("flam").model_copy(update={**SHORT.model_dump(exclude={"model"}, exclude_unset=True)})
+    config = config.model_copy(update={"model": TINY.model_copy(update={"frame_scale": "text"}), "steps": 8})
+    assert config.prior_weight > 0
+    assert config.clip_loss == "infonce"
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        train(toy_dataset.root, tmp_path / "whole", config)
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "_SAVE_EVERY", 3)
+            patch.setattr(trainer.Trainer, "learn", stopping_at(5))
+            with pytest.raises(KeyboardInterrupt):
+                train(toy_dataset.root, tmp_path / "cut", config)
+        train(toy_dataset.root, tmp_path / "cut", config)
+    finally:
+        torch.set_num_threads(before)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+def stopping_at(step: int) -> Callable[[trainer.Trainer, Batch], trainer.Losses]:
+    real = trainer.Trainer.learn
+
+    def learn(self: trainer.Trainer, batch: Batch) -> trainer.Losses:
+        if self.step == step:
+            raise KeyboardInterrupt
+        return real(self, batch)
+
+    return learn
 
 
 def wait_for_step(log: Path, step: int, process: subprocess.Popen[Any], *, left: int | None = None) -> None:
