@@ -1,4 +1,7 @@
 import dataclasses
+import threading
+import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from manifests.errors import FlamError
 from manifests.frames import frame_labels
 from manifests.schema import Caption, Event, Phrase, Soundscape, Stretch
 from manifests.store import DatasetFolder, read_rows, write_rows
+from training import data
 from training.clips import Take, samples_of, truth, waveform
 from training.data import Sampler, batches, make_batch, plan_step
 from training.negatives import Negatives
@@ -75,6 +79,36 @@ def test_a_batch_depends_on_seed_and_step_alone(toy_dataset: DatasetFolder) -> N
     assert torch.equal(alone_labels, cells_of(in_a_row[2])[0])
     other = make_batch(source, book, dataclasses.replace(sampler, seed=4), 2)
     assert other.soundscape_ids != alone.soundscape_ids
+
+
+def test_batches_are_the_same_however_many_threads_read_audio(
+    toy_dataset: DatasetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, book = opened(toy_dataset)
+    sampler = dataclasses.replace(SAMPLER, mix_share=0.5)
+    alone = [make_batch(source, book, sampler, step).waveforms for step in range(6)]
+    names, real = set(), data.waveform
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.002)  # or one thread would be done before another begins
+        names.add(threading.current_thread().name)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(data, "waveform", noted)
+    for readers in (1, 4):
+        names.clear()
+        monkeypatch.setattr(data, "_num_readers", lambda readers=readers: readers)
+        found = [batch.waveforms for batch in batches(source, book, sampler, range(6))]
+        assert len(names) == readers
+        assert all(torch.equal(one, other) for one, other in zip(found, alone, strict=True))
+
+
+def test_half_of_the_cores_read_audio_and_processes_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for cores, world, readers in ((1, 1, 1), (2, 1, 1), (8, 1, 4), (64, 1, 8), (64, 8, 4), (4, 4, 1)):
+        monkeypatch.setattr(data.os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
+        assert data._num_readers() == readers
 
 
 def test_each_process_knows_the_soundscapes_of_all(toy_dataset: DatasetFolder) -> None:

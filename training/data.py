@@ -7,8 +7,9 @@ it; each then reads the audio of its own clips.
 """
 
 import functools
+import os
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -24,6 +25,8 @@ from training.clips import Frames, Take, Truth, crop, samples_of, truth, wavefor
 from training.negatives import Column, Negatives, asked, kind_weights, phrase_weights
 from training.phrase_book import PhraseBook
 from training.soundscapes import WeightedSets
+
+_MOST_READERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +96,12 @@ class Step:
 def batches(
     sources: WeightedSets, book: PhraseBook, sampler: Sampler, steps: Iterable[int], *, rank: int = 0, world: int = 1
 ) -> Generator[Batch]:
-    """The batches of `steps`, read two ahead in a thread; of `world` processes that share each, those of `rank`."""
+    """The batches of `steps`, made two ahead in a thread; of `world` processes that share each, those of `rank`."""
 
     def make(step: int) -> Batch:
-        return make_batch(sources, book, sampler, step, rank=rank, world=world)
+        return make_batch(sources, book, sampler, step, rank=rank, world=world, mapped=files.map)
 
-    with ThreadPoolExecutor(max_workers=1) as reader:
+    with ThreadPoolExecutor(_num_readers()) as files, ThreadPoolExecutor(1) as reader:
         pending = iter(steps)
         waiting = deque(reader.submit(make, step) for step in islice(pending, 2))
         while waiting:
@@ -108,9 +111,19 @@ def batches(
 
 
 def make_batch(
-    sources: WeightedSets, book: PhraseBook, sampler: Sampler, step: int, *, rank: int = 0, world: int = 1
+    sources: WeightedSets,
+    book: PhraseBook,
+    sampler: Sampler,
+    step: int,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    mapped: Callable[..., Iterable[Any]] = map,
 ) -> Batch:
-    """Batch `step`, of which a process takes every clip whose place leaves `rank` when divided by `world`."""
+    """Batch `step`, of which a process takes every clip whose place leaves `rank` when divided by `world`.
+
+    Audio is read by `mapped`, which does to several clips at once what `map` does to one after another.
+    """
     planned = plan_step(sources, book, sampler, step)
     own = slice(rank, None, world)
     clips, truths = planned.clips[own], planned.truths[own]
@@ -126,7 +139,7 @@ def make_batch(
         lambda take: samples_of(take, sampler.sample_rate, sampler.clip_duration)
     )  # a mixture's second is another clip's first
     return Batch(
-        waveforms=torch.from_numpy(np.stack([sound(takes, read) for takes in clips])),
+        waveforms=torch.from_numpy(np.stack(list(mapped(lambda takes: sound(takes, read), clips)))),
         draws=torch.from_numpy(planned.draws[own]),
         phrases=[column.phrase for column in planned.columns],
         sounding=torch.from_numpy(sounding),
@@ -144,6 +157,12 @@ def make_batch(
         ).view(len(clips), len(planned.captions)),
         soundscape_ids=[sources.name_of(take.dataset, take.item) for takes in planned.clips for take in takes],
     )
+
+
+def _num_readers() -> int:
+    """Threads that read audio: half of the cores, which several processes of a machine share."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(max(cores // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1), _MOST_READERS)
 
 
 def plan_step(sources: WeightedSets, book: PhraseBook, sampler: Sampler, step: int) -> Step:
