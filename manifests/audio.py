@@ -169,11 +169,14 @@ def _blocks_of(recording: Recording, start: int, stop: int | None) -> Iterator[F
 
 def _mono(block: Float[np.ndarray, "sample channel"]) -> Float[np.ndarray, " sample"]:
     """The mean of the channels; where they cancel (20 dB below the loudest), that one, lest a sound go unheard."""
-    mean = block.mean(axis=1)
-    if block.shape[1] > 1:
-        powers = np.square(block).mean(axis=0)
-        if np.square(mean).mean() < 0.01 * powers.max():
-            return np.ascontiguousarray(block[:, int(powers.argmax())])
+    if block.shape[1] == 1:
+        return block[:, 0]
+    mean = (
+        (block[:, 0] + block[:, 1]) / 2 if block.shape[1] == 2 else block.mean(axis=1)
+    )  # which takes five times as long
+    powers = np.square(block).mean(axis=0)
+    if np.square(mean).mean() < 0.01 * powers.max():
+        return np.ascontiguousarray(block[:, int(powers.argmax())])
     return np.asarray(mean)
 
 

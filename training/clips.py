@@ -5,6 +5,7 @@ that no recording has would be heard with the rest of it, and never where the mo
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,10 +54,11 @@ def truth(takes: Sequence[Take], *, duration: float, hop: float) -> Truth:
     for take in takes:
         row = take.item.row
         for event in row.events:
-            stretches = event.activity
-            for found, some in ((active, stretches), (heard, [one for one in stretches if _is_heard(one)])):
-                labels = np.resize(_labels_of(some, take, hop, frames), frames)
-                found[event.cluster] = found[event.cluster] | labels if event.cluster in found else labels
+            labels = audible = np.resize(_labels_of(event.activity, take, hop, frames), frames)
+            if (some := [one for one in event.activity if _is_heard(one)]) != event.activity:
+                audible = np.resize(_labels_of(some, take, hop, frames), frames)
+            for found, own in ((active, labels), (heard, audible)):
+                found[event.cluster] = found[event.cluster] | own if event.cluster in found else own
             unknown.update(event.contains)
         if row.background is not None:
             unknown |= {row.background.cluster, *row.background.contains}
@@ -74,13 +76,13 @@ def waveform(
 ) -> Float[np.ndarray, " sample"]:
     """The sum of the takes, each by its gain, and from its beginning again until the clip is full."""
     frames, frame_samples = num_frames(duration, hop), round(hop * sample_rate)
-    mixed = np.zeros(frames * frame_samples, np.float32)
+    heard = []
     for take in takes:
         once = np.zeros(_frames_left(take, hop, frames) * frame_samples, np.float32)
         samples = read(take)[: len(once)]
-        once[: len(samples)] = samples
-        mixed += np.float32(take.gain) * np.resize(once, len(mixed))
-    return mixed
+        np.multiply(samples, np.float32(take.gain), out=once[: len(samples)])
+        heard.append(once if len(once) == frames * frame_samples else np.resize(once, frames * frame_samples))
+    return functools.reduce(np.add, heard)
 
 
 def samples_of(take: Take, sample_rate: int, duration: float) -> Float[np.ndarray, " sample"]:
