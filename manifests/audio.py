@@ -113,7 +113,8 @@ def read(
     source: Source, sample_rate: int, *, onset: float = 0.0, offset: float | None = None
 ) -> Float[np.ndarray, " sample"]:
     """The same in one piece."""
-    return np.concatenate([np.zeros(0, np.float32), *stream(source, sample_rate, onset=onset, offset=offset)])
+    blocks = list(stream(source, sample_rate, onset=onset, offset=offset))
+    return blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
 def resample(samples: Float[np.ndarray, " sample"], source_rate: int, target_rate: int) -> Float[np.ndarray, " out"]:

@@ -132,14 +132,8 @@ def make_batch(
     sounds[tuple(sounding.T)] = True
     kind_labels, kind_known = _kind_targets(clips, truths, book, sampler)
     kinds_sound = np.any(kind_labels, axis=2)
-    sound = functools.partial(
-        waveform, duration=sampler.clip_duration, hop=sampler.hop, sample_rate=sampler.sample_rate
-    )
-    read = functools.cache(
-        lambda take: samples_of(take, sampler.sample_rate, sampler.clip_duration)
-    )  # a mixture's second is another clip's first
     return Batch(
-        waveforms=torch.from_numpy(np.stack(list(mapped(lambda takes: sound(takes, read), clips)))),
+        waveforms=torch.from_numpy(_waveforms(clips, sampler, mapped)),
         draws=torch.from_numpy(planned.draws[own]),
         phrases=[column.phrase for column in planned.columns],
         sounding=torch.from_numpy(sounding),
@@ -159,10 +153,30 @@ def make_batch(
     )
 
 
+def _waveforms(
+    clips: Sequence[tuple[Take, ...]], sampler: Sampler, mapped: Callable[..., Iterable[Any]]
+) -> Float[np.ndarray, "clip sample"]:
+    read = functools.cache(
+        lambda take: samples_of(take, sampler.sample_rate, sampler.clip_duration)
+    )  # a mixture's second is another clip's first
+    found = np.empty((len(clips), round(sampler.clip_duration * sampler.sample_rate)), np.float32)
+
+    def fill(place: int) -> None:
+        found[place] = waveform(
+            clips[place], read, duration=sampler.clip_duration, hop=sampler.hop, sample_rate=sampler.sample_rate
+        )
+
+    list(mapped(fill, range(len(clips))))
+    return found
+
+
 def _num_readers() -> int:
-    """Threads that read audio: half of the cores, which several processes of a machine share."""
+    """Threads that read audio: as many as cores, which several processes of a machine share.
+
+    One alone would keep one core from the model, and all others would wait for it.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(max(cores // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1), _MOST_READERS)
+    return min(max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1), _MOST_READERS)
 
 
 def plan_step(sources: WeightedSets, book: PhraseBook, sampler: Sampler, step: int) -> Step:
