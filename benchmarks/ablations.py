@@ -87,6 +87,7 @@ ARMS = {
     "base": Arm(title="FineLAP's objective: the default's", beside=()),
     "no-clip": Arm(title="without the clip loss", settings={"clip_weight": 0.0}),
     "no-frame": Arm(title="without the frame loss", settings={"frame_weight": 0.0}),
+    "no-kinds": Arm(title="without the loss of kinds of sound", settings={"kind_weight": 0.0}),
     "infonce": Arm(title="InfoNCE for the clip loss", settings={"clip_loss": "infonce"}),
     "flam": dataclasses.replace(flam("FLAM's objective"), beside=("base",)),
     "flam-no-clip": flam("FLAM's without the clip loss", clip_weight=0.0),
