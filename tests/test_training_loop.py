@@ -148,10 +148,13 @@ def test_a_sample_that_is_no_number_is_named_by_its_file(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("losses", "stops"),
     [
-        ((1, 1, 1, 1.4, 2.0, 2.9), None),  # each by less than the half above the most so far
+        ((1, 1, 1, 1.4, 2.0, 2.05), None),  # no more than the half above 1, then 1.4
         ((1, 1, 1, 1.4, 2.2, 1), 4),
+        ((1, 1, 1, 1.2, 1.7, 2.2), 5),  # grows fast, each by less than the half
         ((1, 9, 1, 1, 1, 1), None),  # too early to tell
+        ((1, 1, 4, 1, 1, 4.4), None),  # as large as before
         ((1, 1, 1, 1, 1.6, 1), 4),
+        ((9, 1, 1, 1, 1, 1.6), 5),  # 9 is long ago
     ],
 )
 def test_a_leap_is_more_than_the_most_of_late(
@@ -163,6 +166,8 @@ def test_a_leap_is_more_than_the_most_of_late(
 ) -> None:
     monkeypatch.setattr(trainer, "_SPIKE_FROM", 3)
     monkeypatch.setattr(trainer, "_SPIKE", 1.5)
+    monkeypatch.setattr(trainer, "_LATELY", 2)
+    monkeypatch.setattr(trainer, "_FORGET", 0.1)
     real, steps = trainer.step_losses, itertools.count()
 
     def told(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str, Part]:

@@ -19,8 +19,9 @@ from training.model import FlamModel, TextHead
 from training.objective import step_losses
 
 Losses = dict[str, float]
-_LEVEL_DECAY = 0.98  # of what a loss was at most lately
-_SPIKE, _SPIKE_FROM = 5.0, 100  # times that is a spike, once there were so many of this loss
+_SPIKE, _SPIKE_FROM = 5.0, 100  # times what a loss was at most lately is a spike, once there were so many of it
+_LATELY = 10  # values of a loss: those since then are not looked back to, or none that grows would be a spike
+_FORGET = 0.8  # in so many, of what it was at most
 
 
 class Trainer:
@@ -55,9 +56,8 @@ class Trainer:
         if start is not None:
             self.model.load_state_dict(start.state_dict())
         self.model.to(self.device)
-        self.levels: dict[
-            str, tuple[float, int]
-        ] = {}  # of each loss what it was at most lately, and how many there were
+        # Of each loss what it was at most lately, and since then, and how many there were
+        self.levels: dict[str, tuple[float, float, int]] = {}
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.frozen = {name for name, one in self.model.named_parameters() if not one.requires_grad}
         for name in self.frozen:  # held, written and read once
@@ -118,13 +118,14 @@ class Trainer:
         Each loss by itself: a set with labels that is seldom drawn adds losses that other batches do not have.
         """
         for name, loss in losses.items():
-            most, times = self.levels.get(name, (loss, 0))
+            most, since, times = self.levels.get(name, (loss, 0.0, 0))
             spike = times >= _SPIKE_FROM and loss > _SPIKE * most
             if spike or not math.isfinite(loss):
                 raise self._stopped(
                     f"the {name} loss is {loss:g}{f', where it was {most:.3g},' if spike else ''}", batch
                 )
-            self.levels[name] = (max(loss, _LEVEL_DECAY * most + (1 - _LEVEL_DECAY) * loss), times + 1)
+            since, times = max(since, loss), times + 1
+            self.levels[name] = (most, since, times) if times % _LATELY else (max(since, _FORGET * most), 0.0, times)
 
     def _stopped(self, what: str, batch: Batch) -> FlamError:
         return FlamError(
@@ -173,7 +174,7 @@ class Trainer:
             state.setdefault(int(index), {})[key] = value.clone()  # or it would stay a part of the file
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
         self.step = int(note["step"])
-        self.levels = {name: (float(most), int(times)) for name, (most, times) in note["levels"].items()}
+        self.levels = {name: (float(most), float(since), int(n)) for name, (most, since, n) in note["levels"].items()}
         return note
 
 
