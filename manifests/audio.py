@@ -1,5 +1,6 @@
 """Audio files as mono float32 at one sample rate, and back. Whatever soundfile reads is read; soxr resamples."""
 
+import functools
 import io
 import math
 import os
@@ -7,6 +8,7 @@ import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -50,10 +52,11 @@ def probe(path: Path) -> tuple[int, int, float]:
     try:
         if not path.is_file():  # a FIFO would hang, a folder has no sound
             raise AudioError(path, "no such file" if not path.exists() else "not a regular file")
+        state = path.stat()
     except OSError as error:  # a folder that may not be entered
         raise AudioError(path, f"not readable as audio ({error.strerror})") from None
     try:
-        info = soundfile.info(str(path))
+        info = _info(str(path), state.st_ino, state.st_size, state.st_mtime_ns)
     except UnicodeEncodeError:
         raise AudioError(path, "its name is not Unicode; rename it") from None
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
@@ -61,6 +64,11 @@ def probe(path: Path) -> tuple[int, int, float]:
     if not MIN_SAMPLE_RATE <= info.samplerate <= MAX_SAMPLE_RATE:
         raise AudioError(path, f"sample rate of {info.samplerate} Hz is not plausible")
     return info.samplerate, info.channels, info.frames / info.samplerate
+
+
+@functools.lru_cache(maxsize=64)  # asked again at once, when the file is read
+def _info(path: str, *_state: int) -> Any:
+    return soundfile.info(path)
 
 
 def duration(source: Source) -> float:

@@ -5,7 +5,6 @@ that no recording has would be heard with the rest of it, and never where the mo
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -73,16 +72,20 @@ def waveform(
     duration: float,
     hop: float,
     sample_rate: int,
-) -> Float[np.ndarray, " sample"]:
-    """The sum of the takes, each by its gain, and from its beginning again until the clip is full."""
+    out: Float[np.ndarray, " sample"],
+) -> None:
+    """The sum of the takes, each by its gain, and from its beginning again until the clip `out` is full."""
     frames, frame_samples = num_frames(duration, hop), round(hop * sample_rate)
-    heard = []
-    for take in takes:
-        once = np.zeros(_frames_left(take, hop, frames) * frame_samples, np.float32)
-        samples = read(take)[: len(once)]
-        np.multiply(samples, np.float32(take.gain), out=once[: len(samples)])
-        heard.append(once if len(once) == frames * frame_samples else np.resize(once, frames * frame_samples))
-    return functools.reduce(np.add, heard)
+    for place, take in enumerate(takes):
+        whole = np.empty_like(out) if place else out
+        length = _frames_left(take, hop, frames) * frame_samples
+        samples = read(take)[:length]
+        np.multiply(samples, np.float32(take.gain), out=whole[: len(samples)])
+        whole[len(samples) : length] = 0.0
+        if length < len(whole):
+            whole[:] = np.resize(whole[:length], len(whole))
+        if place:
+            out += whole
 
 
 def samples_of(take: Take, sample_rate: int, duration: float) -> Float[np.ndarray, " sample"]:
@@ -122,9 +125,14 @@ def _labels_of(stretches: Sequence[Stretch], take: Take, hop: float, most: int) 
         return np.zeros(number, dtype=bool)
     begin = min(first, *(int(one.onset / hop) for one in stretches))
     end = max(first + number, *(int(one.offset / hop) + 1 for one in stretches))
-    shifted = [
-        dataclasses.replace(one, onset=one.onset - begin * hop, offset=one.offset - begin * hop) for one in stretches
-    ]
+    shifted = (
+        stretches
+        if not begin
+        else [
+            dataclasses.replace(one, onset=one.onset - begin * hop, offset=one.offset - begin * hop)
+            for one in stretches
+        ]
+    )
     return frame_labels(shifted, num_frames=end - begin, hop=hop)[first - begin :][:number]
 
 

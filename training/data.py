@@ -162,8 +162,13 @@ def _waveforms(
     found = np.empty((len(clips), round(sampler.clip_duration * sampler.sample_rate)), np.float32)
 
     def fill(place: int) -> None:
-        found[place] = waveform(
-            clips[place], read, duration=sampler.clip_duration, hop=sampler.hop, sample_rate=sampler.sample_rate
+        waveform(
+            clips[place],
+            read,
+            duration=sampler.clip_duration,
+            hop=sampler.hop,
+            sample_rate=sampler.sample_rate,
+            out=found[place],
         )
 
     list(mapped(fill, range(len(clips))))
