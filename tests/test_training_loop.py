@@ -167,7 +167,7 @@ def test_a_leap_is_more_than_the_most_of_late(
     monkeypatch.setattr(trainer, "_SPIKE_FROM", 3)
     monkeypatch.setattr(trainer, "_SPIKE", 1.5)
     monkeypatch.setattr(trainer, "_LATELY", 2)
-    monkeypatch.setattr(trainer, "_FORGET", 0.1)
+    monkeypatch.setattr(trainer, "_KEPT", 0.1)
     real, steps = trainer.step_losses, itertools.count()
 
     def told(model: FlamModel, batch: Batch, config: TrainConfig) -> dict[str, Part]:

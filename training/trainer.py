@@ -20,8 +20,8 @@ from training.objective import step_losses
 
 Losses = dict[str, float]
 _SPIKE, _SPIKE_FROM = 5.0, 100  # times what a loss was at most lately is a spike, once there were so many of it
-_LATELY = 10  # values of a loss: those since then are not looked back to, or none that grows would be a spike
-_FORGET = 0.8  # in so many, of what it was at most
+_LATELY = 10  # of a loss so many values at a time are added to that most: one that grows within them is a spike, too
+_KEPT = 0.8  # of the most, each time
 
 
 class Trainer:
@@ -125,7 +125,7 @@ class Trainer:
                     f"the {name} loss is {loss:g}{f', where it was {most:.3g},' if spike else ''}", batch
                 )
             since, times = max(since, loss), times + 1
-            self.levels[name] = (most, since, times) if times % _LATELY else (max(since, _FORGET * most), 0.0, times)
+            self.levels[name] = (most, since, times) if times % _LATELY else (max(since, _KEPT * most), 0.0, times)
 
     def _stopped(self, what: str, batch: Batch) -> FlamError:
         return FlamError(
